@@ -1,0 +1,83 @@
+"""Frozen, validated configurations of every step, with a JSON round trip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+__all__ = [
+    "ColourConfig",
+    "EngineConfig",
+    "FusionConfig",
+    "OutputConfig",
+    "RegistrationConfig",
+    "Window",
+]
+
+
+def _ascending(window: tuple[float, float]) -> tuple[float, float]:
+    if not window[0] < window[1]:
+        raise ValueError(f"a window needs LOW < HIGH, not {window[0]:g},{window[1]:g}")
+    return window
+
+
+Window = Literal["auto"] | Annotated[tuple[float, float], AfterValidator(_ascending)]
+"""LOW and HIGH in the volume's units, or ``auto``."""
+
+RegistrationMethod = Literal["auto", "none", "header", "rigid", "affine", "deformable"]
+Plane = Literal["axial", "coronal", "sagittal", "triplanar"]
+Colormap = Literal["auto", "hot_iron", "pet", "hot_metal_blue", "pet_20_step", "none"]
+OutputFormat = Literal["nifti", "dicom"]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RegistrationConfig(_Config):
+    """How moving is brought onto fixed."""
+
+    method: RegistrationMethod = Field(
+        "auto", description="auto: header where both share a frame of reference, else rigid"
+    )
+    seed: int = Field(0, description="seed of the sample points; the same seed, the same result")
+    threads: int = Field(0, ge=0, description="threads to use; 0: all cores")
+    force: bool = Field(False, description="fuse although the registration is judged failed")
+
+
+class ColourConfig(_Config):
+    """How both volumes are windowed, and the functional one coloured."""
+
+    colormap: Colormap = Field("auto", description="auto: hot_iron for PT and NM, none for CT")
+    anatomical_window: Window = "auto"
+    functional_window: Window = "auto"
+
+
+class EngineConfig(_Config):
+    """How the network is run over a volume."""
+
+    plane: Plane = "axial"
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda|cuda:\d+|mps)$")
+    model: Path | None = Field(None, description="weights file; the one in the package if None")
+    batch_size: int = Field(0, ge=0, description="slices at a time; 0: chosen from the slice size")
+
+
+class OutputConfig(_Config):
+    """What is written."""
+
+    formats: tuple[OutputFormat, ...] = Field(
+        (), description="empty: that of the anatomical input"
+    )
+    if_exists: Literal["fail", "skip", "overwrite"] = "fail"
+    preview: bool = False
+    report: bool = False
+
+
+class FusionConfig(_Config):
+    """Everything that `refinefuse_med.pipeline.fuse_pair` does to two volumes."""
+
+    registration: RegistrationConfig = RegistrationConfig()
+    colour: ColourConfig = ColourConfig()
+    engine: EngineConfig = EngineConfig()

@@ -1,0 +1,388 @@
+"""The one volume type, its metadata keys, grids, and bridges to SimpleITK and nibabel.
+
+A volume is a MONAI ``MetaTensor`` of shape (C, I, J, K), float32 unless said otherwise,
+in real units, with an RAS affine in millimetres. What travels with it is in ``meta``
+under the names of `Keys`; a value that is not known is absent, never None, so that
+volumes collate in a ``DataLoader``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from torch.utils.data._utils.collate import default_collate_fn_map
+
+from refinefuse_med.errors import GeometryError, InputError
+
+if TYPE_CHECKING:
+    import nibabel as nib
+    import SimpleITK as sitk
+    from numpy.typing import ArrayLike, NDArray
+    from pydicom.dataset import Dataset
+
+    Affine = NDArray[np.float64]
+
+__all__ = [
+    "ORTHOGONALITY_TOLERANCE",
+    "Grid",
+    "Keys",
+    "SourceHeader",
+    "affine_lps",
+    "affine_ras",
+    "describe",
+    "from_nibabel",
+    "from_sitk",
+    "get_meta",
+    "grid_of",
+    "like",
+    "make_volume",
+    "modality_of",
+    "require_scalar",
+    "source_of",
+    "to_nibabel",
+    "to_sitk",
+]
+
+ORTHOGONALITY_TOLERANCE: Final = 1e-3
+"""Largest cosine between two voxel axes that still counts as orthogonal."""
+
+LPS_FROM_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""Its own inverse: changes points between RAS and LPS millimetres."""
+
+
+class Keys:
+    """Names of the metadata that a volume carries in ``MetaTensor.meta``."""
+
+    MODALITY: Final = "modality"
+    """DICOM modality code: MR, CT, PT, NM; ``OT`` where unknown."""
+    UNITS: Final = "units"
+    """HU, SUVbw, Bq/ml, counts, or a.u. (arbitrary)."""
+    FRAME_OF_REFERENCE_UID: Final = "frame_of_reference_uid"
+    SERIES_INSTANCE_UID: Final = "series_instance_uid"
+    SOURCE: Final = "source"
+    """A `SourceHeader`: where the volume came from, its headers, and the reader's warnings."""
+
+
+@dataclass(frozen=True)
+class SourceHeader:
+    """Where a volume came from.
+
+    Attributes
+    ----------
+    format : {"dicom", "nifti", "array"}
+    path : str
+        What the reader was given.
+    datasets : tuple of pydicom.Dataset
+        For DICOM: headers without pixel data, one a slice, in the order of the K axis
+        (one alone for a multi-frame object). Empty otherwise.
+    warnings : tuple of str
+        What the reader had to assume or mend, in plain words.
+    """
+
+    format: Literal["dicom", "nifti", "array"]
+    path: str = ""
+    datasets: tuple[Dataset, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __deepcopy__(self, memo: object) -> SourceHeader:
+        # Headers are read-only; MetaTensor.clone() would otherwise copy each of them.
+        return self
+
+    def with_warning(self, warning: str) -> SourceHeader:
+        """Return a copy with one more warning."""
+        return replace(self, warnings=(*self.warnings, warning))
+
+
+def _collate_headers(batch: list[SourceHeader], **_: object) -> list[SourceHeader]:
+    return batch
+
+
+# torch's documented way to let a DataLoader batch a type of one's own.
+default_collate_fn_map[SourceHeader] = _collate_headers
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A voxel grid in space: shape (I, J, K) and RAS affine in millimetres."""
+
+    shape: tuple[int, int, int]
+    affine_ras: Affine
+
+    @property
+    def affine_lps(self) -> Affine:
+        """Voxel index to LPS millimetres."""
+        return LPS_FROM_RAS @ self.affine_ras
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Voxel size along I, J, K."""
+        i, j, k = np.linalg.norm(self.affine_ras[:3, :3], axis=0)
+        return float(i), float(j), float(k)
+
+    @property
+    def directions_ras(self) -> Affine:
+        """Unit vectors of the I, J, K axes as columns, RAS."""
+        return self.affine_ras[:3, :3] / np.asarray(self.spacing_mm)
+
+    @property
+    def orientation(self) -> str:
+        """Nearest anatomical axis codes, such as ``RAS`` or ``LPS``."""
+        from nibabel.orientations import aff2axcodes
+
+        return "".join(aff2axcodes(self.affine_ras))
+
+    @property
+    def center_ras(self) -> NDArray[np.float64]:
+        """The middle of the grid, RAS mm."""
+        middle = (np.asarray(self.shape) - 1) / 2
+        return self.affine_ras[:3, :3] @ middle + self.affine_ras[:3, 3]
+
+    def is_orthogonal(self) -> bool:
+        """Whether the voxel axes stand at right angles, to `ORTHOGONALITY_TOLERANCE`."""
+        directions = self.directions_ras
+        off = np.abs(directions.T @ directions - np.eye(3)).max()
+        return bool(off <= ORTHOGONALITY_TOLERANCE)
+
+    def require_orthogonal(self, where: object = None) -> None:
+        """Raise `GeometryError` where the axes are sheared."""
+        if not self.is_orthogonal():
+            raise GeometryError(
+                "the voxel axes are not at right angles (sheared affine)",
+                where=where,
+                hint="resample the scan to an orthogonal grid first",
+            )
+
+    def same_as(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
+        """Whether every voxel of both grids lies at the same place, to `tolerance_mm`."""
+        if self.shape != other.shape:
+            return False
+        corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape])).reshape(3, -1)
+        corners = np.vstack([corners, np.ones(corners.shape[1])])
+        apart = (self.affine_ras - other.affine_ras) @ corners
+        return bool(np.abs(apart[:3]).max() <= tolerance_mm)
+
+
+def make_volume(
+    data: ArrayLike | torch.Tensor,
+    affine_ras: ArrayLike,
+    *,
+    modality: str = "OT",
+    units: str = "a.u.",
+    frame_of_reference_uid: str | None = None,
+    series_instance_uid: str | None = None,
+    source: SourceHeader | None = None,
+) -> MetaTensor:
+    """Make a volume.
+
+    Parameters
+    ----------
+    data : array, shape (I, J, K) or (C, I, J, K)
+        Values in real units; floating types become float32, uint8 colour is kept.
+    affine_ras : array, shape (4, 4)
+        Voxel index to RAS millimetres.
+    modality, units, frame_of_reference_uid, series_instance_uid, source
+        See `Keys`.
+
+    Raises
+    ------
+    InputError
+        The shape is not that of a volume.
+    GeometryError
+        The affine is not finite or not invertible.
+    """
+    tensor = torch.as_tensor(data)
+    if tensor.ndim == 3:
+        tensor = tensor[None]
+    if tensor.ndim != 4 or 0 in tensor.shape:
+        raise InputError(f"a volume has three axes, this has shape {tuple(tensor.shape)}")
+    if tensor.dtype != torch.uint8:
+        tensor = tensor.to(torch.float32)
+    matrix = np.asarray(affine_ras, dtype=np.float64)
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+        raise GeometryError("the affine is not a finite 4 x 4 matrix")
+    if abs(np.linalg.det(matrix[:3, :3])) < 1e-12:
+        raise GeometryError("the affine has no inverse (a voxel size of zero)")
+    meta: dict[str, Any] = {
+        Keys.MODALITY: modality,
+        Keys.UNITS: units,
+        Keys.SOURCE: source or SourceHeader("array"),
+    }
+    if frame_of_reference_uid:
+        meta[Keys.FRAME_OF_REFERENCE_UID] = str(frame_of_reference_uid)
+    if series_instance_uid:
+        meta[Keys.SERIES_INSTANCE_UID] = str(series_instance_uid)
+    return MetaTensor(tensor.contiguous(), affine=torch.as_tensor(matrix), meta=meta)
+
+
+def affine_ras(volume: MetaTensor) -> Affine:
+    """Voxel index to RAS mm, float64, shape (4, 4)."""
+    return np.asarray(volume.affine, dtype=np.float64)
+
+
+def affine_lps(volume: MetaTensor) -> Affine:
+    """Voxel index to LPS mm (DICOM, ITK), float64, shape (4, 4)."""
+    return LPS_FROM_RAS @ affine_ras(volume)
+
+
+def grid_of(volume: MetaTensor) -> Grid:
+    """The volume's grid."""
+    i, j, k = volume.shape[-3:]
+    return Grid((int(i), int(j), int(k)), affine_ras(volume))
+
+
+def get_meta(volume: MetaTensor, key: str) -> str | None:
+    """A text of the metadata, or None where it is not known."""
+    value = volume.meta.get(key)
+    return None if value is None else str(value)
+
+
+def modality_of(volume: MetaTensor) -> str:
+    """DICOM modality code; ``OT`` where unknown."""
+    return get_meta(volume, Keys.MODALITY) or "OT"
+
+
+def source_of(volume: MetaTensor) -> SourceHeader:
+    """The volume's source header; an empty one where it has none."""
+    source = volume.meta.get(Keys.SOURCE)
+    return source if isinstance(source, SourceHeader) else SourceHeader("array")
+
+
+def require_scalar(volume: MetaTensor, where: object = None) -> MetaTensor:
+    """Check that a volume can be registered and fused, and return it.
+
+    Raises
+    ------
+    InputError
+        More than one channel, a single slice, values that are not finite, or constant.
+    """
+    where = where or source_of(volume).path or None
+    if volume.ndim != 4 or volume.shape[0] != 1:
+        raise InputError(
+            f"expected one channel, found shape {tuple(volume.shape)}",
+            where=where,
+            hint="choose one frame or channel",
+        )
+    if min(volume.shape[1:]) < 2:
+        raise InputError(
+            "a single slice is not a volume", where=where, hint="use fuse-slices for pictures"
+        )
+    values = volume.as_tensor()
+    if not bool(torch.isfinite(values).all()):
+        count = int((~torch.isfinite(values)).sum())
+        raise InputError(
+            f"{count} voxels are NaN or infinite", where=where, hint="mend the file first"
+        )
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        raise InputError(f"every voxel has the same value ({low:g})", where=where)
+    return volume
+
+
+def describe(volume: MetaTensor) -> dict[str, Any]:
+    """The volume's entry in ``result.json``."""
+    grid = grid_of(volume)
+    return {
+        "modality": modality_of(volume),
+        "shape": list(grid.shape),
+        "spacing_mm": [round(s, 6) for s in grid.spacing_mm],
+        "orientation": grid.orientation,
+        "frame_of_reference_uid": get_meta(volume, Keys.FRAME_OF_REFERENCE_UID),
+        "series_instance_uid": get_meta(volume, Keys.SERIES_INSTANCE_UID),
+        "units": get_meta(volume, Keys.UNITS),
+    }
+
+
+def _kept(meta: Mapping[str, Any]) -> dict[str, Any]:
+    names = (
+        Keys.MODALITY,
+        Keys.UNITS,
+        Keys.FRAME_OF_REFERENCE_UID,
+        Keys.SERIES_INSTANCE_UID,
+        Keys.SOURCE,
+    )
+    return {name: meta[name] for name in names if name in meta}
+
+
+def like(volume: MetaTensor, data: ArrayLike | torch.Tensor, grid: Grid | None = None) -> MetaTensor:
+    """New values with the metadata of `volume`, on its grid or on `grid`."""
+    target = grid or grid_of(volume)
+    return make_volume(data, target.affine_ras, **_kept(volume.meta))
+
+
+def to_sitk(volume: MetaTensor) -> sitk.Image:
+    """Convert to a SimpleITK image (LPS), values and geometry unchanged.
+
+    One channel gives a scalar image, several a vector image.
+
+    Raises
+    ------
+    GeometryError
+        The affine is sheared, which an ITK image cannot hold.
+    """
+    import SimpleITK as sitk
+
+    grid = grid_of(volume)
+    grid.require_orthogonal(source_of(volume).path or None)
+    array = volume.as_tensor().cpu().numpy()
+    # ITK indexes (i, j, k); its NumPy view is (k, j, i[, c]).
+    array = array[0].transpose(2, 1, 0) if array.shape[0] == 1 else array.transpose(3, 2, 1, 0)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array), isVector=array.ndim == 4)
+    lps = grid.affine_lps
+    image.SetSpacing(grid.spacing_mm)
+    image.SetOrigin(lps[:3, 3].tolist())
+    image.SetDirection((lps[:3, :3] / np.asarray(grid.spacing_mm)).ravel().tolist())
+    return image
+
+
+def from_sitk(image: sitk.Image, **meta: Any) -> MetaTensor:
+    """Convert a SimpleITK image (LPS) to a volume; `meta` as in `make_volume`."""
+    import SimpleITK as sitk
+
+    array = sitk.GetArrayFromImage(image)
+    array = array.transpose(2, 1, 0) if array.ndim == 3 else array.transpose(3, 2, 1, 0)
+    lps = np.eye(4)
+    lps[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
+    lps[:3, 3] = image.GetOrigin()
+    return make_volume(np.ascontiguousarray(array), LPS_FROM_RAS @ lps, **meta)
+
+
+def to_nibabel(volume: MetaTensor) -> nib.Nifti1Image:
+    """Convert to a NIfTI image, values and affine unchanged; sform and qform both set.
+
+    One channel gives a 3D image of the volume's type, three uint8 channels an RGB24 image.
+
+    Raises
+    ------
+    InputError
+        Neither one channel nor three of uint8.
+    """
+    import nibabel as nib
+
+    array = volume.as_tensor().cpu().numpy()
+    if array.shape[0] == 1:
+        array = array[0]
+    elif array.shape[0] == 3 and array.dtype == np.uint8:
+        rgb = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+        array = np.ascontiguousarray(np.moveaxis(array, 0, -1)).view(rgb)[..., 0]
+    else:
+        raise InputError(f"cannot be a NIfTI image: {array.shape[0]} channels of {array.dtype}")
+    matrix = affine_ras(volume)
+    image = nib.Nifti1Image(array, matrix, dtype=array.dtype)
+    image.set_sform(matrix, code="scanner")
+    if grid_of(volume).is_orthogonal():
+        image.set_qform(matrix, code="scanner")
+    image.header.set_xyzt_units("mm")
+    return image
+
+
+def from_nibabel(image: nib.Nifti1Image, **meta: Any) -> MetaTensor:
+    """Convert a 3D NIfTI image, grey or RGB24, to a volume; `meta` as in `make_volume`."""
+    data = np.asanyarray(image.dataobj)
+    if data.dtype.fields:
+        data = np.stack([data[name] for name in ("R", "G", "B")])
+    return make_volume(data, image.affine, **meta)
