@@ -67,9 +67,7 @@ class EngineConfig(_Config):
 class OutputConfig(_Config):
     """What is written."""
 
-    formats: tuple[OutputFormat, ...] = Field(
-        (), description="empty: that of the anatomical input"
-    )
+    formats: tuple[OutputFormat, ...] = Field((), description="empty: that of the anatomical input")
     if_exists: Literal["fail", "skip", "overwrite"] = "fail"
     preview: bool = False
     report: bool = False

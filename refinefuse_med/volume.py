@@ -308,7 +308,9 @@ def _kept(meta: Mapping[str, Any]) -> dict[str, Any]:
     return {name: meta[name] for name in names if name in meta}
 
 
-def like(volume: MetaTensor, data: ArrayLike | torch.Tensor, grid: Grid | None = None) -> MetaTensor:
+def like(
+    volume: MetaTensor, data: ArrayLike | torch.Tensor, grid: Grid | None = None
+) -> MetaTensor:
     """New values with the metadata of `volume`, on its grid or on `grid`."""
     target = grid or grid_of(volume)
     return make_volume(data, target.affine_ras, **_kept(volume.meta))

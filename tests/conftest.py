@@ -38,3 +38,39 @@ def oblique_affine(
 def oblique() -> np.ndarray:
     """An oblique, anisotropic, left-handed RAS affine."""
     return oblique_affine()
+
+
+def phantom(affine_ras: np.ndarray, shape: tuple[int, int, int], modality: str) -> np.ndarray:
+    """A head without symmetry, sampled on any grid; ``modality`` is MR or PT.
+
+    Ellipsoid of semi-axes 70, 85, 60 mm about the world's origin, with three inner bodies; the
+    hot one (PT) lies on the patient's left (RAS x < 0), in front, above.
+    """
+    index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    place = index @ affine_ras[:3, :3].T + affine_ras[:3, 3]
+
+    def inside(center: tuple[float, ...], axes: tuple[float, ...]) -> np.ndarray:
+        distance = np.sqrt((((place - np.array(center)) / np.array(axes)) ** 2).sum(-1))
+        return 1 / (1 + np.exp((distance - 1) * 25))
+
+    head = inside((0, 0, 0), (70, 85, 60))
+    front = inside((25, 40, 5), (18, 22, 30))
+    back = inside((-20, -45, -10), (28, 18, 16))
+    hot = inside((-35, 30, 20), (14, 14, 14))
+    if modality == "MR":
+        return 600 * head - 350 * front + 300 * back + 150 * hot
+    return 2.0 * head + 2.5 * front - 1.2 * back + 8.0 * hot
+
+
+@pytest.fixture(scope="session")
+def head_pair() -> tuple:
+    """An MR and a PET volume of one phantom in one space, on grids of their own."""
+    from refinefuse_med.volume import make_volume
+
+    mr_affine = oblique_affine((4, 4, 5), (8, -5, 12), (-80, -100, -70), (1, 1, 1))
+    pt_affine = oblique_affine((5, 5, 5), (0, 0, 0), (90, 100, -75), (-1, -1, 1))
+    mr = make_volume(phantom(mr_affine, (44, 50, 30), "MR"), mr_affine, modality="MR")
+    pt = make_volume(
+        phantom(pt_affine, (37, 41, 31), "PT"), pt_affine, modality="PT", units="SUVbw"
+    )
+    return mr, pt

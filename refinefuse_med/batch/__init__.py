@@ -1,0 +1,1 @@
+"""Many studies: which scans belong together (`plan`), and fusing each pair (`run`)."""

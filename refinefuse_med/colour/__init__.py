@@ -1,0 +1,20 @@
+"""Colour: windows, DICOM palettes, luminance and chroma."""
+
+from __future__ import annotations
+
+from refinefuse_med.colour.luminance import chroma, luminance, recolour
+from refinefuse_med.colour.palettes import PALETTES, colourise, default_colormap, palette
+from refinefuse_med.colour.windows import Role, apply_window, auto_window
+
+__all__ = [
+    "PALETTES",
+    "Role",
+    "apply_window",
+    "auto_window",
+    "chroma",
+    "colourise",
+    "default_colormap",
+    "luminance",
+    "palette",
+    "recolour",
+]

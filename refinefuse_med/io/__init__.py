@@ -1,0 +1,61 @@
+"""Reading and writing: DICOM, NIfTI, transforms, previews.
+
+The names below are loaded when they are first used, so that ``inspect`` needs no torch
+and reading needs nothing of writing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOMES = {
+    "load_volume": "refinefuse_med.io.load",
+    "Inspection": "refinefuse_med.io.inspection",
+    "inspect_path": "refinefuse_med.io.inspection",
+    "AtomicFolder": "refinefuse_med.io.atomic",
+    "read_transform": "refinefuse_med.io.transform",
+    "render_preview": "refinefuse_med.io.preview",
+    "write_dicom": "refinefuse_med.io.dicom_study",
+    "write_nifti": "refinefuse_med.io.nifti_writer",
+    "write_secondary_capture": "refinefuse_med.io.secondary_capture",
+    "SeriesEntry": "refinefuse_med.io.inspection",
+    "atomic_file": "refinefuse_med.io.atomic",
+    "write_json": "refinefuse_med.io.record",
+    "write_report": "refinefuse_med.io.report",
+    "write_registered_series": "refinefuse_med.io.registered_series",
+    "write_transform": "refinefuse_med.io.transform",
+}
+
+__all__ = sorted(_HOMES)
+
+if TYPE_CHECKING:
+    from refinefuse_med.io.atomic import AtomicFolder as AtomicFolder
+    from refinefuse_med.io.atomic import atomic_file as atomic_file
+    from refinefuse_med.io.dicom_study import write_dicom as write_dicom
+    from refinefuse_med.io.inspection import Inspection as Inspection
+    from refinefuse_med.io.inspection import SeriesEntry as SeriesEntry
+    from refinefuse_med.io.inspection import inspect_path as inspect_path
+    from refinefuse_med.io.load import load_volume as load_volume
+    from refinefuse_med.io.nifti_writer import write_nifti as write_nifti
+    from refinefuse_med.io.preview import render_preview as render_preview
+    from refinefuse_med.io.record import write_json as write_json
+    from refinefuse_med.io.registered_series import (
+        write_registered_series as write_registered_series,
+    )
+    from refinefuse_med.io.report import write_report as write_report
+    from refinefuse_med.io.secondary_capture import (
+        write_secondary_capture as write_secondary_capture,
+    )
+    from refinefuse_med.io.transform import read_transform as read_transform
+    from refinefuse_med.io.transform import write_transform as write_transform
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,1 @@
+"""Training RefineFuse: data, recipe, loop."""

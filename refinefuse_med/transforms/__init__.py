@@ -1,0 +1,40 @@
+"""MONAI transforms, array and dictionary, thin over the library's own functions."""
+
+from refinefuse_med.transforms.colour import (
+    ColourFunctional,
+    ColourFunctionalD,
+    ColourFunctionald,
+    ColourFunctionalDict,
+)
+from refinefuse_med.transforms.fuse import FuseVolumes, FuseVolumesD, FuseVolumesd, FuseVolumesDict
+from refinefuse_med.transforms.load import LoadVolume, LoadVolumeD, LoadVolumed, LoadVolumeDict
+from refinefuse_med.transforms.register import (
+    CoRegister,
+    CoRegisterD,
+    CoRegisterd,
+    CoRegisterDict,
+)
+from refinefuse_med.transforms.save import SaveFused, SaveFusedD, SaveFusedd, SaveFusedDict
+
+__all__ = [
+    "CoRegister",
+    "CoRegisterD",
+    "CoRegisterDict",
+    "CoRegisterd",
+    "ColourFunctional",
+    "ColourFunctionalD",
+    "ColourFunctionalDict",
+    "ColourFunctionald",
+    "FuseVolumes",
+    "FuseVolumesD",
+    "FuseVolumesDict",
+    "FuseVolumesd",
+    "LoadVolume",
+    "LoadVolumeD",
+    "LoadVolumeDict",
+    "LoadVolumed",
+    "SaveFused",
+    "SaveFusedD",
+    "SaveFusedDict",
+    "SaveFusedd",
+]

@@ -1,0 +1,276 @@
+"""Where napari layers and volumes meet; the only module that knows both.
+
+napari's world is ours in patient coordinates, mm, with the axes (inferior, posterior, left):
+RAS with all three axes negated and their order reversed, a proper rotation. Of the orders
+that show axial slices first it is the one that napari shows as a radiologist expects, the
+patient's left on the right and the head up in coronal and sagittal views, and does not
+mirror in 3D (napari draws the first axis towards the viewer).
+
+The data of a layer made here is the volume with its axes permuted and flipped, without
+resampling, to lie nearest to those three. Which permutation is in the layer's metadata, so
+that a volume comes back on the grid that it came from, slice by slice as in its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from refinefuse_med.errors import InputError
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
+    from napari.layers import Image, Layer
+    from napari.utils import Colormap
+    from numpy.typing import ArrayLike, NDArray
+
+    Affine = NDArray[np.float64]
+    LayerData = tuple[ArrayLike, dict[str, Any], str]
+
+__all__ = [
+    "METADATA",
+    "LayerSnapshot",
+    "image_layer",
+    "modality_of_layer",
+    "on_grid_of",
+    "palette_colormap",
+    "placement_of",
+    "snapshot",
+    "to_volume",
+]
+
+METADATA: Final = "refinefuse"
+"""Key of ``layer.metadata`` under which a layer keeps what a volume carries in ``meta``."""
+
+AXES: Final = "axes"
+"""Key within `METADATA`: nibabel orientation transform from the volume's axes to the layer's."""
+
+WORLD_AXES: Final = ("inferior", "posterior", "left")
+WORLD_FROM_RAS: Final = np.array(
+    [[0.0, 0, -1, 0], [0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]],
+)
+"""Its own inverse: changes points between RAS mm and napari's world."""
+
+PLAIN_AXES: Final = np.array([[2.0, 1], [1, 1], [0, 1]])
+"""Of a layer that is a plain array: its axes, last first, are I, J and K."""
+
+_PLACEMENT: Final = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSnapshot:
+    """An image layer at one moment, free of napari, to be handed to another thread.
+
+    Attributes
+    ----------
+    layer_id : str
+        napari's identity of the layer; outlives a change of its name.
+    name : str
+    data : array, shape (a, b, c) or, colour, (a, b, c, 3)
+    world_from_data : array, shape (4, 4)
+        All transforms of the layer composed: data index to napari's world, mm.
+    placement : dict
+        The same as napari holds them, to be copied to layers on the same grid.
+    info : dict
+        What `METADATA` of the layer says.
+    assumed : tuple of str
+        What the layer does not say and was assumed.
+    """
+
+    layer_id: str
+    name: str
+    data: Any
+    world_from_data: Affine
+    placement: Mapping[str, Any]
+    info: Mapping[str, Any] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def axes(self) -> NDArray[np.float64]:
+        """Orientation transform from the volume's axes to the layer's, shape (3, 2)."""
+        return np.asarray(self.info.get(AXES, PLAIN_AXES), dtype=np.float64)
+
+    def same_as(self, other: LayerSnapshot) -> bool:
+        """Whether both show the same array at the same place."""
+        moved = np.abs(self.world_from_data - other.world_from_data).max()
+        return self.data is other.data and bool(moved < 1e-6)
+
+
+def snapshot(layer: Image) -> LayerSnapshot:
+    """Take what a volume needs from an image layer.
+
+    A layer without length units is taken to be in millimetres.
+
+    Raises
+    ------
+    InputError
+        The layer has not three dimensions.
+    """
+    if layer.ndim != 3:
+        raise InputError(
+            f"the layer has {layer.ndim} dimensions, not three",
+            where=layer.name,
+            hint="choose a layer that is one volume",
+        )
+    origin, *ends = (np.asarray(layer.data_to_world(p)) for p in np.eye(4, 3, k=-1))
+    world_from_data = np.eye(4)
+    world_from_data[:3] = np.column_stack([*(end - origin for end in ends), origin])
+    millimetres, assumed = _millimetres(layer)
+    world_from_data[:3] *= millimetres[:, None]
+    return LayerSnapshot(
+        layer_id=str(layer.unique_id),
+        name=layer.name,
+        data=layer.data[0] if layer.multiscale else layer.data,
+        world_from_data=world_from_data,
+        placement=placement_of(layer),
+        info=dict(layer.metadata.get(METADATA, {})),
+        assumed=assumed,
+    )
+
+
+def placement_of(layer: Layer) -> dict[str, Any]:
+    """The attributes that place a layer in the world, as copies."""
+    placement = {name: getattr(layer, name) for name in _PLACEMENT}
+    # napari would share the transform itself between the layers.
+    placement["affine"] = layer.affine.affine_matrix.copy()
+    return placement
+
+
+def _millimetres(layer: Layer) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    from pint import DimensionalityError
+
+    try:
+        return np.array([(1.0 * unit).to("mm").magnitude for unit in layer.units]), ()
+    except DimensionalityError:
+        return np.ones(3), (f"layer {layer.name} has no length units; its scale is taken as mm",)
+
+
+def to_volume(shot: LayerSnapshot) -> MetaTensor:
+    """Make the volume that a layer shows, on the grid of the file where it came from one.
+
+    Raises
+    ------
+    GeometryError
+        The layer's transforms have no inverse.
+    """
+    from nibabel.orientations import apply_orientation, inv_ornt_aff, ornt_transform
+
+    from refinefuse_med.volume import Keys, SourceHeader, make_volume
+
+    back = ornt_transform(_IDENTITY, shot.axes)
+    data = np.asarray(shot.data)
+    # Colour without its alpha; scalars of whatever type as the pipeline wants them.
+    data = data[..., :3] if data.ndim == 4 else data.astype(np.float32, copy=False)
+    ras_from_layer = WORLD_FROM_RAS @ shot.world_from_data
+    affine_ras = ras_from_layer @ inv_ornt_aff(back, data.shape[:3])
+    data = apply_orientation(data, back)
+    info = {name: value for name, value in shot.info.items() if name in _VOLUME_KEYS}
+    source = info.pop(Keys.SOURCE, SourceHeader("array"))
+    for note in shot.assumed:
+        source = source.with_warning(note)
+    return make_volume(
+        np.ascontiguousarray(np.moveaxis(data, 3, 0) if data.ndim == 4 else data),
+        affine_ras,
+        source=source,
+        **info,
+    )
+
+
+def image_layer(volume: MetaTensor, name: str) -> LayerData:
+    """Make a napari image layer of a volume, whole geometry included.
+
+    The voxel size is in ``scale`` and the pose in ``affine``, mm.
+    """
+    from nibabel.orientations import (
+        axcodes2ornt,
+        inv_ornt_aff,
+        io_orientation,
+        ornt_transform,
+    )
+
+    from refinefuse_med.volume import grid_of
+
+    grid = grid_of(volume)
+    axes = ornt_transform(io_orientation(grid.affine_ras), axcodes2ornt(("I", "P", "L")))
+    world_from_data = WORLD_FROM_RAS @ grid.affine_ras @ inv_ornt_aff(axes, grid.shape)
+    scale = np.linalg.norm(world_from_data[:3, :3], axis=0)
+    placement = {
+        "scale": scale,
+        "affine": world_from_data @ np.diag([*(1 / scale), 1.0]),
+        "units": ("mm",) * 3,
+        "axis_labels": WORLD_AXES,
+    }
+    return _layer_data(volume, axes, {"name": name, **placement, **_display(volume)})
+
+
+def on_grid_of(shot: LayerSnapshot, volume: MetaTensor, **attributes: Any) -> LayerData:
+    """Make an image layer of a volume that lies on the grid of `shot`, placed as that is.
+
+    Parameters
+    ----------
+    shot : LayerSnapshot
+        Of the layer that `volume` was computed on.
+    volume : MetaTensor
+        Shape (1, I, J, K) or (3, I, J, K), on the grid of ``to_volume(shot)``.
+    attributes
+        Further attributes of the layer, such as ``name`` or ``colormap``.
+    """
+    return _layer_data(volume, shot.axes, {**shot.placement, **attributes})
+
+
+def _layer_data(
+    volume: MetaTensor, axes: NDArray[np.float64], attributes: dict[str, Any]
+) -> LayerData:
+    from nibabel.orientations import apply_orientation
+
+    array = volume.as_tensor().cpu().numpy()
+    rgb = array.shape[0] == 3
+    array = np.moveaxis(array, 0, -1) if rgb else array[0]
+    info = {name: volume.meta[name] for name in _VOLUME_KEYS if name in volume.meta}
+    info[AXES] = axes.tolist()
+    metadata = {METADATA: info, **attributes.pop("metadata", {})}
+    # napari slices the first axis most: that is to be a contiguous read.
+    data = np.ascontiguousarray(apply_orientation(array, axes))
+    return data, {"rgb": rgb, "metadata": metadata, **attributes}, "image"
+
+
+def modality_of_layer(layer: Layer) -> str:
+    """DICOM modality code of a layer; ``OT`` where unknown."""
+    return str(layer.metadata.get(METADATA, {}).get("modality", "OT"))
+
+
+def palette_colormap(name: str) -> Colormap:
+    """A palette as napari knows colormaps; grey for ``none``."""
+    from napari.utils import Colormap
+    from napari.utils.colormaps import ensure_colormap
+
+    from refinefuse_med.colour import palette
+
+    if name == "none":
+        return ensure_colormap("gray")
+    return Colormap(palette(name).numpy(), name=name, display_name=name.replace("_", " "))
+
+
+def _display(volume: MetaTensor) -> dict[str, Any]:
+    from refinefuse_med.colour import auto_window, default_colormap
+    from refinefuse_med.volume import modality_of
+
+    if volume.shape[0] == 3:
+        return {}
+    return {
+        "colormap": palette_colormap(default_colormap(modality_of(volume))),
+        "contrast_limits": auto_window(volume),
+    }
+
+
+_IDENTITY: Final = np.array([[0.0, 1], [1, 1], [2, 1]])
+_VOLUME_KEYS: Final = (
+    "modality",
+    "units",
+    "frame_of_reference_uid",
+    "series_instance_uid",
+    "source",
+)

@@ -1,0 +1,83 @@
+"""Results among the viewer's layers: added once, updated in place ever after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from refinefuse_napari._bridge import modality_of_layer
+
+if TYPE_CHECKING:
+    from napari.components import LayerList
+    from napari.layers import Image
+
+    from refinefuse_napari._bridge import LayerData
+
+__all__ = ["RESULT", "candidates", "is_result", "show_result", "suggest_pair"]
+
+RESULT: Final = "refinefuse_result"
+"""Metadata key of a layer made by us: its kind and the identities of the two layers it is of."""
+
+_KEPT_BY_THE_USER: Final = frozenset(
+    {"name", "colormap", "contrast_limits", "blending", "opacity", "visible", "rgb"}
+)
+
+
+def is_result(layer: Image) -> bool:
+    """Whether we made the layer."""
+    return RESULT in layer.metadata
+
+
+def show_result(layers: LayerList, layer_data: LayerData) -> Image:
+    """Add a result to the layers, or, where one of its kind and pair is there, renew that.
+
+    How the user has set up the display of a layer outlives the renewal.
+    """
+    from napari.layers import Layer
+
+    data, attributes, layer_type = layer_data
+    identity = attributes["metadata"][RESULT]
+    present = next((x for x in layers if x.metadata.get(RESULT) == identity), None)
+    if present is None:
+        layers.append(Layer.create(data, attributes, layer_type))
+        return layers[-1]
+    if present.rgb != attributes["rgb"]:
+        # A layer cannot turn from colour to grey: the new one takes its place.
+        index = layers.index(present)
+        fresh = Layer.create(
+            data, {**attributes, "name": present.name, "visible": present.visible}, layer_type
+        )
+        layers.remove(present)
+        layers.insert(index, fresh)
+        return fresh
+    present.data = data
+    for name, value in attributes.items():
+        if name not in _KEPT_BY_THE_USER:
+            setattr(present, name, value)
+    return present
+
+
+def candidates(layers: LayerList) -> list[Image]:
+    """The layers that can be registered and fused: scalar volumes that are not results."""
+    from napari.layers import Image
+
+    return [
+        layer
+        for layer in layers
+        if isinstance(layer, Image) and layer.ndim == 3 and not layer.rgb and not is_result(layer)
+    ]
+
+
+def suggest_pair(layers: list[Image]) -> tuple[Image | None, Image | None]:
+    """Guess the anatomical and the functional layer by their modalities, else by their order."""
+    anatomical = _first(layers, ("MR", "CT"))
+    others = [layer for layer in layers if layer is not anatomical]
+    return anatomical, _first(others, ("PT", "NM", "CT"))
+
+
+def _first(layers: list[Any], modalities: tuple[str, ...]) -> Any:
+    ranked = sorted(layers, key=lambda x: _rank(modality_of_layer(x), modalities))
+    return ranked[0] if ranked else None
+
+
+def _rank(modality: str, modalities: tuple[str, ...]) -> int:
+    return modalities.index(modality) if modality in modalities else len(modalities)

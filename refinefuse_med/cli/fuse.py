@@ -1,0 +1,84 @@
+"""``refinefuse fuse``: two scans in, one fused volume out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from refinefuse_med.cli.options import (
+    fusion_config,
+    fusion_options,
+    log,
+    logging_options,
+    monitor_of,
+    out_option,
+    output_config,
+    print_json,
+    start_logging,
+    warn_of,
+)
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
+
+_MODALITIES = click.Choice(["MR", "CT", "PT", "NM"])
+
+
+@click.command()
+@click.argument("anatomical", type=click.Path(path_type=Path))
+@click.argument("functional", type=click.Path(path_type=Path))
+@out_option
+@click.option("--anatomical-series", metavar="UID", help="The series to take, by its UID.")
+@click.option("--functional-series", metavar="UID", help="The series to take, by its UID.")
+@click.option("--anatomical-modality", type=_MODALITIES, help="Where a NIfTI file does not say.")
+@click.option("--functional-modality", type=_MODALITIES, help="Where a NIfTI file does not say.")
+@fusion_options
+@click.option("--json", "as_json", is_flag=True, help="The result record on stdout.")
+@logging_options
+def fuse(anatomical: Path, functional: Path, out: Path, as_json: bool, **options: Any) -> None:
+    """Register and fuse two scans of one patient.
+
+    ANATOMICAL (MR, or CT with a PET) and FUNCTIONAL (PET, SPECT, or the CT of an MR) are each
+    a NIfTI file, a DICOM folder, one DICOM file, or a zip of a folder. The result lies on the
+    anatomical grid. For research use, not for diagnosis.
+    """
+    start_logging(options)
+    config, output = fusion_config(options), output_config(options)
+
+    from refinefuse_med import io
+    from refinefuse_med.engine import resolve_device
+
+    # What is wrong with the place or the device is known now, not after the registration.
+    if not io.AtomicFolder(out, output.if_exists, inputs=(anatomical, functional)).check():
+        log.info("%s is there already: skipped", out)
+        return
+    resolve_device(config.engine.device)
+
+    from refinefuse_med.output import save_result
+    from refinefuse_med.pipeline import fuse_pair
+
+    scans = (_load(anatomical, "anatomical", options), _load(functional, "functional", options))
+    with monitor_of(options) as monitor:
+        result = fuse_pair(*scans, config, monitor)
+        save_result(result, out, output)
+    warn_of(result.record)
+    log.info(
+        "registration %s (%s); %s", result.registration.verdict, result.registration.method, out
+    )
+    if as_json:
+        print_json(result.record)
+
+
+def _load(
+    path: Path, role: Literal["anatomical", "functional"], options: dict[str, Any]
+) -> MetaTensor:
+    from refinefuse_med.io import load_volume
+
+    return load_volume(
+        path,
+        series_uid=options[f"{role}_series"],
+        modality=options[f"{role}_modality"],
+        role=role,
+    )

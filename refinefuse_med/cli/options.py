@@ -1,0 +1,293 @@
+"""Options that several subcommands share, and what they turn into."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from refinefuse_med.errors import UsageError
+
+if TYPE_CHECKING:
+    from refinefuse_med.config import (
+        EngineConfig,
+        FusionConfig,
+        OutputConfig,
+        RegistrationConfig,
+    )
+    from refinefuse_med.progress import Monitor
+
+__all__ = [
+    "device_option",
+    "engine_config",
+    "fusion_config",
+    "fusion_options",
+    "if_exists_option",
+    "log",
+    "logging_options",
+    "method_option",
+    "model_option",
+    "monitor_of",
+    "out_option",
+    "output_config",
+    "print_json",
+    "registration_config",
+    "seed_option",
+    "start_logging",
+    "warn_of",
+]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+log = logging.getLogger("refinefuse_med")
+
+
+def _stack(*options: Callable[[Any], Any]) -> Callable[[_F], _F]:
+    def decorate(function: _F) -> _F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+out_option = click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder to make."
+)
+
+if_exists_option = click.option(
+    "--if-exists",
+    type=click.Choice(["fail", "skip", "overwrite"]),
+    default="fail",
+    show_default=True,
+    help="What to do where OUT is there already.",
+)
+
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda|cuda:N|mps",
+    help="Where the network runs; one asked for by name and absent is an error.",
+)
+
+model_option = click.option(
+    "--model", type=click.Path(path_type=Path), help="Weights file; the one in the package."
+)
+
+logging_options = _stack(
+    click.option("-q", "--quiet", is_flag=True, help="Errors only."),
+    click.option("-v", "--verbose", is_flag=True, help="Details, and tracebacks of errors."),
+    click.option("--log-json", is_flag=True, help="Log lines as JSON objects."),
+    click.option("--no-progress", is_flag=True, help="No progress bar."),
+)
+
+
+def method_option(flag: str) -> Callable[[_F], _F]:
+    """The registration method, under the flag that the subcommand gives it."""
+    return click.option(
+        flag,
+        "method",
+        type=click.Choice(["auto", "none", "header", "rigid", "affine", "deformable"]),
+        default="auto",
+        show_default=True,
+        help="auto: header where both share a frame of reference, else rigid.",
+    )
+
+
+seed_option = click.option("--seed", default=0, show_default=True, help="Seed of the registration.")
+
+fusion_options = _stack(
+    method_option("--register"),
+    click.option("--force", is_flag=True, help="Fuse although the registration is judged failed."),
+    seed_option,
+    click.option(
+        "--plane",
+        type=click.Choice(["axial", "coronal", "sagittal", "triplanar"]),
+        default="axial",
+        show_default=True,
+        help="Slices that the network sees.",
+    ),
+    click.option(
+        "--colormap",
+        type=click.Choice(["auto", "hot_iron", "pet", "hot_metal_blue", "pet_20_step", "none"]),
+        default="auto",
+        show_default=True,
+        help="auto: hot_iron for PT and NM, none (a grey result) for CT.",
+    ),
+    click.option(
+        "--anatomical-window",
+        default="auto",
+        show_default=True,
+        metavar="LOW,HIGH",
+        help="In the volume's units.",
+    ),
+    click.option(
+        "--functional-window",
+        default="auto",
+        show_default=True,
+        metavar="LOW,HIGH",
+        help="In the volume's units, such as SUVbw.",
+    ),
+    click.option(
+        "--format",
+        "formats",
+        metavar="nifti,dicom",
+        help="nifti, dicom or both; that of the anatomical input by default.",
+    ),
+    device_option,
+    model_option,
+    if_exists_option,
+    click.option("--preview/--no-preview", default=None, help="Also write preview.png."),
+    click.option("--report/--no-report", default=None, help="Also write report.html."),
+)
+
+
+def _validated(build: Callable[[], Any]) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return build()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "--" + str(first["loc"][0] if first["loc"] else "option").replace("_", "-")
+        raise UsageError(first["msg"], where=name, hint="see --help") from None
+
+
+def _window(text: str, option: str) -> Any:
+    if text == "auto":
+        return text
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is not LOW,HIGH", where=option, hint="such as --functional-window 0,10"
+        ) from None
+    return low, high
+
+
+def registration_config(options: dict[str, Any]) -> RegistrationConfig:
+    """The configuration of the registration alone."""
+    from refinefuse_med import config
+
+    names = ("method", "seed", "force")
+    given = {name: options[name] for name in names if name in options}
+    built: RegistrationConfig = _validated(lambda: config.RegistrationConfig(**given))
+    return built
+
+
+def engine_config(options: dict[str, Any]) -> EngineConfig:
+    """How the network is run."""
+    from refinefuse_med import config
+
+    given = {name: options[name] for name in ("plane", "device", "model") if name in options}
+    built: EngineConfig = _validated(lambda: config.EngineConfig(**given))
+    return built
+
+
+def fusion_config(options: dict[str, Any]) -> FusionConfig:
+    """The configuration that the options of `fusion_options` ask for."""
+    from refinefuse_med import config
+
+    windows = {
+        name: _window(options[name], "--" + name.replace("_", "-"))
+        for name in ("anatomical_window", "functional_window")
+    }
+    return config.FusionConfig(
+        registration=registration_config(options),
+        colour=_validated(lambda: config.ColourConfig(colormap=options["colormap"], **windows)),
+        engine=engine_config(options),
+    )
+
+
+def output_config(options: dict[str, Any], *, pictures: bool = False) -> OutputConfig:
+    """What the options ask to be written; `pictures`: preview and report by default."""
+    from refinefuse_med import config
+
+    formats = tuple(part.strip() for part in (options.get("formats") or "").split(",") if part)
+    if unknown := [part for part in formats if part not in ("nifti", "dicom")]:
+        raise UsageError(f"unknown format {unknown[0]!r}", where="--format", hint="nifti or dicom")
+    wanted = {
+        name: pictures if options.get(name) is None else options[name]
+        for name in ("preview", "report")
+    }
+    built: OutputConfig = _validated(
+        lambda: config.OutputConfig.model_validate(
+            {"formats": formats, "if_exists": options["if_exists"], **wanted}
+        )
+    )
+    return built
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps(
+            {
+                "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+                "level": record.levelname.lower(),
+                "message": record.getMessage(),
+            }
+        )
+
+
+def start_logging(options: dict[str, Any]) -> None:
+    """Send our log lines, and nobody else's chatter, to stderr."""
+    handler: logging.Handler
+    if options["log_json"]:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_JsonFormatter())
+    else:
+        from rich.console import Console
+        from rich.logging import RichHandler
+
+        handler = RichHandler(
+            console=Console(stderr=True, soft_wrap=True), show_path=False, show_time=False
+        )
+    log.handlers[:] = [handler]
+    log.propagate = False
+    quiet, verbose = options["quiet"], options["verbose"]
+    log.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
+    if not verbose:
+        # Libraries warn about each odd header; what matters to the user is in our record.
+        warnings.simplefilter("ignore")
+        logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def monitor_of(options: dict[str, Any]) -> Iterator[Monitor]:
+    """A monitor that draws a progress bar on a terminal, and is silent elsewhere."""
+    from refinefuse_med.progress import SILENT, Monitor
+
+    if options["quiet"] or options["no_progress"] or options["log_json"] or not sys.stderr.isatty():
+        yield SILENT
+        return
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, fraction: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=1.0)
+            progress.update(tasks[stage], completed=fraction)
+
+        yield Monitor(on_progress=show)
+
+
+def warn_of(record: dict[str, Any]) -> None:
+    """Repeat a record's warnings as log lines."""
+    for text in record["warnings"]:
+        log.warning("%s", text)
+
+
+def print_json(record: Any) -> None:
+    """Write a record to stdout."""
+    click.echo(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False))

@@ -1,0 +1,362 @@
+"""What every DICOM series made from another one shares: patient, study, place, provenance."""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from monai.data import MetaTensor
+from pydicom.config import RAISE
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.valuerep import DSfloat, validate_value
+
+from refinefuse_med import __version__
+from refinefuse_med.errors import OutputError
+from refinefuse_med.io.atomic import atomic_file
+from refinefuse_med.io.body_parts import has_no_side
+from refinefuse_med.io.wording import RESEARCH_ONLY
+from refinefuse_med.volume import Grid, Keys, SourceHeader, get_meta
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pydicom.sr.coding import Code
+
+__all__ = ["carry", "code_item", "derive_series", "derive_study", "save_instance", "write_slices"]
+
+_IDENTITY: Final = (
+    "SpecificCharacterSet",
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "AccessionNumber",
+    "FrameOfReferenceUID",
+)
+"""Carried over to the letter, whatever they look like: archives match by them."""
+
+_CARRIED: Final = (
+    # Patient (PS3.3 C.7.1.1)
+    "OtherPatientIDsSequence",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+    "LongitudinalTemporalInformationModified",
+    # General Study, Patient Study (C.7.2.1, C.7.2.2)
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "StudyDescription",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    # General Series, Frame of Reference (C.7.3.1, C.7.4.1)
+    "BodyPartExamined",
+    "Laterality",
+    "PatientPosition",
+    "PositionReferenceIndicator",
+)
+_LOSSY: Final = (
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+)
+"""General Image (C.7.6.1): once lossy, always lossy."""
+
+_TYPE_2: Final = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "AccessionNumber",
+    "PositionReferenceIndicator",
+)
+"""Present even where nothing is known."""
+
+_DICOM_LETTERS: Final = {"S": "H", "I": "F"}
+"""Axis codes that Patient Orientation spells otherwise: Head, Foot."""
+
+
+def derive_study(source: SourceHeader, volume: MetaTensor) -> Dataset:
+    """Make the attributes of patient, study and frame of reference that new series share.
+
+    Where `source` has no DICOM headers, an anonymous study is begun. Series that are to
+    lie in one study and one frame of reference must share one result of this function.
+
+    Parameters
+    ----------
+    source : SourceHeader
+        Of the anatomical volume.
+    volume : MetaTensor
+        A volume on the anatomical grid; names the frame of reference where `source` does not.
+    """
+    study = Dataset()
+    study.SpecificCharacterSet = "ISO_IR 192"
+    for header in source.datasets[:1]:
+        for keyword in _IDENTITY:
+            if keyword in header:
+                study[keyword] = copy.deepcopy(header[keyword])
+        carry(header, study, _CARRIED)
+        study.SeriesNumber = _series_number(header)
+    if not source.datasets:
+        _make_anonymous(study)
+    for keyword in _TYPE_2:
+        if keyword not in study:
+            setattr(study, keyword, None)
+    if has_no_side(study.get("BodyPartExamined")):
+        study.pop("Laterality", None)
+    elif "Laterality" not in study:
+        study.Laterality = None  # empty says that it is not known
+    if not study.get("StudyInstanceUID"):
+        study.StudyInstanceUID = generate_uid(prefix=None)
+    if not study.get("FrameOfReferenceUID"):
+        known = get_meta(volume, Keys.FRAME_OF_REFERENCE_UID)
+        study.FrameOfReferenceUID = known or generate_uid(prefix=None)
+    return study
+
+
+def _make_anonymous(study: Dataset) -> None:
+    now = datetime.now()
+    study.PatientName = "Anonymous"
+    # One of its own, lest an archive take all anonymous patients for one.
+    study.PatientID = f"ANON-{secrets.token_hex(4).upper()}"
+    study.StudyDate = now.strftime("%Y%m%d")
+    study.StudyTime = now.strftime("%H%M%S")
+    study.StudyID = "1"
+
+
+def carry(header: Dataset, target: Dataset, keywords: Iterable[str]) -> None:
+    """Copy the attributes that are there and valid: faults of headers are not handed on."""
+    for keyword in keywords:
+        if keyword in header and _is_valid(header[keyword]):
+            target[keyword] = copy.deepcopy(header[keyword])
+
+
+def _is_valid(element: DataElement) -> bool:
+    if element.VR == "SQ" or element.is_empty:
+        return True
+    values = element.value if element.VM > 1 else [element.value]
+    try:
+        for value in values:
+            text = str(value) if element.VR in ("DS", "IS") else value
+            validate_value(element.VR, text, RAISE)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _series_number(header: Dataset) -> int | None:
+    """Make room for derived series beside the source series: 7 gives 700."""
+    number = header.get("SeriesNumber")
+    return None if number is None else int(number) * 100 % 2**31
+
+
+def derive_series(
+    study: Dataset,
+    *,
+    sop_class_uid: str,
+    modality: str,
+    description: str,
+    derivation: str | None,
+    offset: int,
+    sources: Iterable[SourceHeader] = (),
+) -> Dataset:
+    """Begin a series: what its instances share beyond the study.
+
+    Parameters
+    ----------
+    study : Dataset
+        From `derive_study`.
+    sop_class_uid, modality, description
+        Of the new series; `description` is cut to the 64 characters of Series Description.
+    derivation : str or None
+        How the images were made, in words; None for objects that are no images.
+    offset : int
+        Tells apart the series that one study gets: added to its series number.
+    sources : iterable of SourceHeader
+        The series it was made from.
+    """
+    now = datetime.now()
+    series = copy.deepcopy(study)
+    series.SOPClassUID = sop_class_uid
+    series.Modality = modality
+    series.SeriesInstanceUID = generate_uid(prefix=None)
+    series.SeriesNumber = int(study.get("SeriesNumber") or 0) + offset
+    series.SeriesDescription = _ascii(description, 64)
+    for event in ("InstanceCreation", "Series", "Content"):
+        setattr(series, f"{event}Date", now.strftime("%Y%m%d"))
+        setattr(series, f"{event}Time", now.strftime("%H%M%S"))
+    series.Manufacturer = "The RefineFuse-Med developers"
+    series.ManufacturerModelName = "RefineFuse-Med"
+    series.SoftwareVersions = __version__
+    headers = [source.datasets[0] for source in sources if source.datasets]
+    if derivation is not None:
+        series.DerivationDescription = _ascii(derivation, 1024)
+        series.ImageComments = RESEARCH_ONLY
+        series.BurnedInAnnotation = "NO"
+        for header in reversed(headers):  # the first has the last word
+            if header.get("LossyImageCompression") == "01":
+                carry(header, series, _LOSSY)
+    known = [h for h in headers if "StudyInstanceUID" in h and "SeriesInstanceUID" in h]
+    if known:
+        series.RelatedSeriesSequence = [_related(header) for header in known]
+    equipment = [_scanner(header) for header in headers] + [_ourselves(now)]
+    series.ContributingEquipmentSequence = equipment
+    return series
+
+
+def _ascii(text: str, length: int) -> str:
+    return text.encode("ascii", "replace").decode("ascii")[:length]
+
+
+def code_item(code: Code) -> Dataset:
+    """Make the item of a code sequence (PS3.3 table 8.8-1)."""
+    item = Dataset()
+    item.CodeValue = code.value
+    item.CodingSchemeDesignator = code.scheme_designator
+    item.CodeMeaning = code.meaning
+    return item
+
+
+def _related(header: Dataset) -> Dataset:
+    item = Dataset()
+    item.StudyInstanceUID = header.StudyInstanceUID
+    item.SeriesInstanceUID = header.SeriesInstanceUID
+    item.PurposeOfReferenceCodeSequence = []
+    return item
+
+
+def _scanner(header: Dataset) -> Dataset:
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.AcquisitionEquipment)]
+    item.Manufacturer = None
+    carry(header, item, ("Manufacturer", "ManufacturerModelName", "SoftwareVersions"))
+    item.Manufacturer = item.Manufacturer or "unknown"
+    return item
+
+
+def _ourselves(now: datetime) -> Dataset:
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.ProcessingEquipment)]
+    item.Manufacturer = "The RefineFuse-Med developers"
+    item.ManufacturerModelName = "RefineFuse-Med"
+    item.SoftwareVersions = __version__
+    item.ContributionDateTime = now.strftime("%Y%m%d%H%M%S")
+    return item
+
+
+def write_slices(
+    series: Dataset,
+    grid: Grid,
+    pixels: NDArray[np.generic],
+    folder: str | Path,
+    *,
+    source: SourceHeader | None = None,
+) -> list[Path]:
+    """Write one instance for each slice along K, as ``0001.dcm`` and so on.
+
+    Parameters
+    ----------
+    series : Dataset
+        From `derive_series`, with the attributes of its SOP class and of its pixels.
+    grid : Grid
+        Where the slices lie. Columns run along I and rows along J; K may run either way.
+    pixels : array, shape (K, J, I) or (K, J, I, 3)
+        Stored values.
+    folder : Path
+        Made where it does not exist.
+    source : SourceHeader, optional
+        Headers of the images on this grid, which the slices refer to.
+
+    Returns
+    -------
+    list of Path
+        In the order of K.
+
+    Raises
+    ------
+    GeometryError
+        The grid is sheared.
+    OutputError
+        A file cannot be written.
+    """
+    grid.require_orthogonal()
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot be made ({error.strerror})", where=folder) from error
+    headers = source.datasets if source is not None else ()
+    paths = []
+    for k, plane in enumerate(pixels):
+        instance = copy.deepcopy(series)
+        instance.SOPInstanceUID = generate_uid(prefix=None)
+        instance.InstanceNumber = k + 1
+        if "ImageIndex" in instance:  # PET Image (PS3.3 C.8.9.4)
+            instance.ImageIndex = k + 1
+        _place(instance, grid, k)
+        if len(headers) == grid.shape[2]:
+            _refer(instance, headers[k])
+        elif len(headers) == 1:
+            _refer(instance, headers[0])
+        instance.PixelData = _even(plane.tobytes())
+        instance["PixelData"].VR = "OW" if instance.BitsAllocated == 16 else "OB"
+        paths.append(save_instance(instance, folder / f"{k + 1:04d}.dcm"))
+    return paths
+
+
+def _place(instance: Dataset, grid: Grid, k: int) -> None:
+    """Add the Image Plane module (PS3.3 C.7.6.2) of slice `k`."""
+    lps, spacing = grid.affine_lps, grid.spacing_mm
+    directions = lps[:3, :3] / np.asarray(spacing)
+    position = lps[:3, 2] * k + lps[:3, 3]
+    instance.ImagePositionPatient = _decimals(position)
+    instance.ImageOrientationPatient = _decimals(directions[:, :2].T.ravel())
+    instance.PixelSpacing = _decimals((spacing[1], spacing[0]))
+    instance.SliceThickness = _decimals(spacing[2:])[0]
+    instance.SpacingBetweenSlices = instance.SliceThickness
+    normal = np.cross(directions[:, 0], directions[:, 1])
+    instance.SliceLocation = _decimals([float(normal @ position)])[0]
+    instance.PatientOrientation = [_DICOM_LETTERS.get(c, c) for c in grid.orientation[:2]]
+
+
+def _decimals(numbers: Iterable[float]) -> list[DSfloat]:
+    return [DSfloat(float(number) + 0.0, auto_format=True) for number in numbers]
+
+
+def _refer(instance: Dataset, header: Dataset) -> None:
+    if "SOPClassUID" not in header or "SOPInstanceUID" not in header:
+        return
+    item = Dataset()
+    item.ReferencedSOPClassUID = header.SOPClassUID
+    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    purpose = codes.DCM.SourceImageForImageProcessingOperation
+    item.PurposeOfReferenceCodeSequence = [code_item(purpose)]
+    instance.SourceImageSequence = [item]
+
+
+def _even(data: bytes) -> bytes:
+    return data if len(data) % 2 == 0 else data + b"\0"
+
+
+def save_instance(instance: Dataset, path: Path) -> Path:
+    """Write one DICOM file, and return `path`; raise `OutputError` where that fails."""
+    instance.file_meta = FileMetaDataset()
+    instance.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    with atomic_file(path) as partial:
+        instance.save_as(partial, enforce_file_format=True)
+    return path

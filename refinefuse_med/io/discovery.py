@@ -1,0 +1,188 @@
+"""Find the image series of a folder: every file is read, grouped or skipped with its reason."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, MediaStorageDirectoryStorage
+
+from refinefuse_med.errors import InputError
+from refinefuse_med.io.elements import image_type, numbers, text
+from refinefuse_med.io.headers import DicomFile, NotDicomError, read_header
+
+__all__ = ["Discovery", "Skipped", "Stack", "discover", "stacks_of"]
+
+ORIENTATION_TOLERANCE: Final = 1e-3
+"""Largest difference of direction cosines within one stack."""
+
+NIFTI_SUFFIXES: Final = (".nii", ".nii.gz")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is in no series.
+
+    ``damaged`` tells that it may have been meant as a slice of one.
+    """
+
+    name: str
+    reason: str
+    damaged: bool = False
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Files of one series that have one orientation, size and kind.
+
+    Attributes
+    ----------
+    series_uid : str
+        SeriesInstanceUID; empty where the files have none.
+    files : tuple of DicomFile
+        In the order they were found.
+    damaged : tuple of str
+        Base names of unreadable files among them, which may be slices of this stack.
+    """
+
+    series_uid: str
+    files: tuple[DicomFile, ...]
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def header(self) -> Dataset:
+        """The header of the first file."""
+        return self.files[0].header
+
+    @property
+    def patient(self) -> str:
+        """What tells patients apart; never shown."""
+        return text(self.header, "PatientID") or text(self.header, "PatientName")
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What a folder holds."""
+
+    stacks: tuple[Stack, ...] = ()
+    nifti: tuple[tuple[Path, str], ...] = ()
+    skipped: tuple[Skipped, ...] = field(default=())
+
+
+def discover(folder: Path) -> Discovery:
+    """Read the header of every file below a folder.
+
+    Raises
+    ------
+    InputError
+        The folder holds no file at all.
+    """
+    found: list[DicomFile] = []
+    nifti: list[tuple[Path, str]] = []
+    skipped: list[Skipped] = []
+    for path, name, reason in _walk(folder):
+        if reason is not None:
+            skipped.append(Skipped(name, reason))
+        elif name.lower().endswith(NIFTI_SUFFIXES):
+            nifti.append((path, name))
+        else:
+            file = read_image(path, name)
+            (skipped if isinstance(file, Skipped) else found).append(file)  # type: ignore[arg-type]
+    if not (found or nifti or skipped):
+        raise InputError("the folder is empty", where=folder)
+    return Discovery(stacks_of(found, skipped), tuple(nifti), tuple(skipped))
+
+
+def read_image(path: Path, name: str) -> DicomFile | Skipped:
+    """Read a header, or say why the file holds no image."""
+    try:
+        file = read_header(path, name)
+    except NotDicomError:
+        return Skipped(name, "not a DICOM file")
+    except InputError as error:
+        return Skipped(name, error.what, damaged=True)
+    header = file.header
+    sop_class = text(header, "SOPClassUID") or text(header.file_meta, "MediaStorageSOPClassUID")
+    if sop_class == MediaStorageDirectoryStorage:
+        return Skipped(name, "DICOMDIR, an index")
+    if "Rows" not in header or "Columns" not in header:
+        kind = UID(sop_class).name
+        if not kind or "Image" in kind:
+            return Skipped(name, "truncated within its header", damaged=True)
+        return Skipped(name, f"DICOM without an image ({kind})")
+    return file
+
+
+def stacks_of(files: Iterable[DicomFile], skipped: Iterable[Skipped] = ()) -> tuple[Stack, ...]:
+    """Group files into stacks by series, kind, size, spacing and orientation."""
+    groups: dict[tuple[object, ...], list[list[DicomFile]]] = defaultdict(list)
+    for file in files:
+        alike = groups[_key(file)]
+        for group in alike:
+            if _same_orientation(group[0], file):
+                group.append(file)
+                break
+        else:
+            alike.append([file])
+    damaged = [Path(item.name) for item in skipped if item.damaged]
+    return tuple(
+        Stack(text(group[0].header, "SeriesInstanceUID"), tuple(group), _strays(group, damaged))
+        for alike in groups.values()
+        for group in alike
+    )
+
+
+def _key(file: DicomFile) -> tuple[object, ...]:
+    header = file.header
+    frames = numbers(header, "NumberOfFrames")
+    return (
+        text(header, "SeriesInstanceUID"),
+        text(header, "SOPClassUID"),
+        text(header, "Modality"),
+        # A file of many frames is a volume of its own.
+        file.name if frames and frames[0] > 1 else "",
+        header.Rows,
+        header.Columns,
+        tuple(round(value, 4) for value in numbers(header, "PixelSpacing")),
+        "LOCALIZER" in image_type(header),
+    )
+
+
+def _same_orientation(one: DicomFile, other: DicomFile) -> bool:
+    first = numbers(one.header, "ImageOrientationPatient")
+    second = numbers(other.header, "ImageOrientationPatient")
+    return len(first) == len(second) and all(
+        abs(a - b) <= ORIENTATION_TOLERANCE for a, b in zip(first, second, strict=True)
+    )
+
+
+def _strays(group: list[DicomFile], damaged: list[Path]) -> tuple[str, ...]:
+    """Damaged files that lie beside the group and are named alike."""
+    homes = {(Path(file.name).parent, Path(file.name).suffix) for file in group}
+    return tuple(path.name for path in damaged if (path.parent, path.suffix) in homes)
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, str, str | None]]:
+    """Yield every file below a folder in a fixed order: path, name, and why to skip it.
+
+    Links to folders are not followed, dangling links are reported.
+    """
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        for entry in sorted(folders):
+            path = Path(parent, entry)
+            if path.is_symlink():
+                yield path, path.relative_to(folder).as_posix(), "link to a folder, not followed"
+        for entry in sorted(files):
+            path = Path(parent, entry)
+            reason = None
+            if not path.exists():
+                reason = "dangling link"
+            elif not path.is_file():
+                reason = "not a regular file"
+            yield path, path.relative_to(folder).as_posix(), reason

@@ -1,0 +1,133 @@
+"""Elements of a DICOM header: which are needed, and their values without surprises."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+
+__all__ = ["NEEDED", "image_type", "numbers", "quiet", "settle", "text"]
+
+NEEDED: Final[tuple[str | int, ...]] = (
+    # what it is
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "Modality",
+    "ImageType",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SeriesDescription",
+    "PatientID",
+    "PatientName",
+    "ConcatenationUID",
+    # where it is
+    "FrameOfReferenceUID",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "NumberOfFrames",
+    "NumberOfSlices",
+    "DetectorInformationSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    # what its pixels mean
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "BitsAllocated",
+    "PixelRepresentation",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
+    "ModalityLUTSequence",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    # what PET values mean
+    "Units",
+    "SUVType",
+    "CorrectedImage",
+    "DecayCorrection",
+    "PatientWeight",
+    "SeriesDate",
+    "SeriesTime",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "RadiopharmaceuticalInformationSequence",
+    0x00090010,
+    0x0009100D,  # GE, start of the scan
+    0x70530010,
+    0x70531000,  # Philips, factor to SUV
+    0x70531009,  # Philips, factor to Bq/ml
+)
+"""What grouping, ordering and scaling images takes."""
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """A value as text without surrounding space; empty where absent."""
+    value = header.get(keyword)
+    return "" if value is None else str(value).strip()
+
+
+def numbers(header: Dataset, keyword: str) -> tuple[float, ...]:
+    """Every number of an element; empty where it is absent, blank or no number."""
+    try:
+        value: Any = header.get(keyword)
+        if value is None or value == "":
+            return ()
+        values = value if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
+        return tuple(float(item) for item in values)
+    except (TypeError, ValueError):
+        return ()
+
+
+def image_type(header: Dataset) -> tuple[str, ...]:
+    """ImageType as a tuple of upper-case words."""
+    value = header.get("ImageType") or ()
+    return tuple(str(v).upper() for v in ([value] if isinstance(value, str) else value))
+
+
+def settle(header: Dataset) -> bool:
+    """Convert every element now, rather than when it is used; tell whether a number was mended.
+
+    A decimal comma becomes a point; an element that cannot be converted is as good as absent.
+    """
+    mended = False
+    with quiet():
+        for tag in list(header.keys()):
+            try:
+                mended |= _mend_decimal_comma(header, tag)
+                header[tag]
+            except Exception:  # pydicom raises whatever a malformed value leads to
+                del header[tag]
+    return mended
+
+
+def _mend_decimal_comma(header: Dataset, tag: BaseTag) -> bool:
+    """Write ``1,5`` as ``1.5`` in a decimal string, which some exporters get wrong."""
+    raw: Any = header.get_item(tag)
+    if not isinstance(raw, RawDataElement) or not raw.value or b"," not in raw.value:
+        return False
+    vr: str | None = raw.VR  # None in implicit encoding
+    if vr is None and dictionary_has_tag(tag):
+        vr = dictionary_VR(tag)
+    if vr != "DS":
+        return False
+    header.add_new(tag, "DS", raw.value.decode("ascii").replace(",", ".").split("\\"))
+    return True
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep pydicom's remarks on odd but readable values off the user's terminal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,169 @@
+"""DICOM headers: read without pixels, recognised without a preamble, mended where they can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+from pydicom.valuerep import VR
+
+from refinefuse_med.errors import InputError
+from refinefuse_med.io.elements import NEEDED, numbers, quiet, settle, text
+
+__all__ = ["DicomFile", "NotDicomError", "read_dataset", "read_header"]
+
+_FIRST_GROUPS: Final = ((0x02, 0x00), (0x08, 0x00), (0x00, 0x08))
+_VRS: Final = frozenset(str(vr).encode() for vr in VR if len(str(vr)) == 2)
+_MAX_FIRST_LENGTH: Final = 1024
+"""A headless file starts with a group length or a UID, never with a long value."""
+
+
+class NotDicomError(Exception):
+    """A file that is something else than DICOM: no fault of it."""
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    """One DICOM file that holds an image.
+
+    Attributes
+    ----------
+    path : Path
+        Where it can be read now.
+    name : str
+        What to call it to the user: its path below what the user gave.
+    header : pydicom.Dataset
+        What is needed of its elements, see `read_header`.
+    damage : str or None
+        What is wrong with the file as a whole, such as truncated pixel data.
+    mended : bool
+        Whether decimal commas were turned into points.
+    """
+
+    path: Path
+    name: str
+    header: Dataset
+    damage: str | None = None
+    mended: bool = False
+
+    @property
+    def base_name(self) -> str:
+        """The last part of `name`, which messages may show."""
+        return Path(self.name).name
+
+
+def read_header(path: Path, name: str) -> DicomFile:
+    """Read what is needed to group, order and scale images, and nothing more.
+
+    A folder may hold tens of thousands of files; all of their headers would not fit.
+
+    Raises
+    ------
+    NotDicomError
+        The file is no DICOM file.
+    InputError
+        The file is empty, damaged or cannot be opened.
+    """
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise InputError("empty file (0 bytes)", where=Path(name).name)
+        with path.open("rb") as file:
+            header = _parse(
+                file, Path(name).name, stop_before_pixels=True, specific_tags=list(NEEDED)
+            )
+            damage = _truncation(header, file, size)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=Path(name).name) from error
+    return DicomFile(path, name, header, damage, mended=settle(header))
+
+
+def read_dataset(file: DicomFile) -> Dataset:
+    """Read the whole file: every element, pixel data included.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read (any more).
+    """
+    try:
+        with file.path.open("rb") as stream:
+            dataset = _parse(stream, file.base_name)
+    except (OSError, NotDicomError) as error:
+        raise InputError("cannot be read any more", where=file.base_name) from error
+    settle(dataset)
+    return dataset
+
+
+def _parse(file: BinaryIO, base_name: str, **options: Any) -> FileDataset:
+    start = file.read(132)
+    file.seek(0)
+    if start[128:] != b"DICM" and not _looks_headless(start):
+        raise NotDicomError
+    try:
+        with quiet():
+            header = dcmread(file, force=True, **options)
+            _complete_transfer_syntax(header)
+    except (InvalidDicomError, EOFError) as error:
+        raise InputError("truncated within its header", where=base_name) from error
+    except OSError:
+        raise
+    except Exception as error:  # pydicom raises whatever its parser meets in a damaged file
+        raise InputError("damaged DICOM header", where=base_name) from error
+    return header
+
+
+def _looks_headless(start: bytes) -> bool:
+    """Whether bytes without preamble begin like a DICOM data set: a low group, then a VR."""
+    if len(start) < 8 or (start[0], start[1]) not in _FIRST_GROUPS:
+        return False
+    if start[4:6] in _VRS:
+        return True
+    order = "big" if start[0] == 0 else "little"
+    return 0 < int.from_bytes(start[4:8], order) <= _MAX_FIRST_LENGTH  # type: ignore[arg-type]
+
+
+def _complete_transfer_syntax(header: FileDataset) -> None:
+    """Name the encoding that pydicom found, where the file does not (PS3.5 section 10)."""
+    if not isinstance(getattr(header, "file_meta", None), FileMetaDataset):
+        header.file_meta = FileMetaDataset()
+    if "TransferSyntaxUID" in header.file_meta:
+        return
+    implicit, little = header.original_encoding
+    explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+    header.file_meta.TransferSyntaxUID = UID(ImplicitVRLittleEndian if implicit else explicit)
+
+
+def _truncation(header: FileDataset, file: BinaryIO, size: int) -> str | None:
+    """Tell whether the file ends before its uncompressed pixel data does."""
+    syntax = header.file_meta.TransferSyntaxUID
+    if syntax.is_encapsulated or syntax == DeflatedExplicitVRLittleEndian:
+        return None
+    frame = [numbers(header, name) for name in ("Rows", "Columns", "BitsAllocated")]
+    if not all(frame):
+        return None
+    rows, columns, bits = (values[0] for values in frame)
+    samples = (numbers(header, "SamplesPerPixel") or (1.0,))[0]
+    if text(header, "PhotometricInterpretation") == "YBR_FULL_422":
+        samples = 2
+    frames = (numbers(header, "NumberOfFrames") or (1.0,))[0]
+    expected = int(rows * columns * samples * bits * frames) // 8
+    # pydicom stops before the tag, VR and length of the pixel data (PS3.5 section 7.1).
+    implicit, _ = header.original_encoding
+    held = size - file.tell() - (8 if implicit else 12)
+    if held >= expected:
+        return None
+    if held <= 0:
+        return "truncated before its pixel data, or without any"
+    return f"truncated: {held} of {expected} bytes of pixel data"

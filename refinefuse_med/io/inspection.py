@@ -1,0 +1,248 @@
+"""Tell what is under a path, which of it can be fused, and why the rest cannot.
+
+Reads headers alone and imports no torch, so that it is quick.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nibabel.orientations import aff2axcodes
+from numpy.typing import NDArray
+
+from refinefuse_med.errors import InputError, RefineFuseError
+from refinefuse_med.io.archive import is_zip, unpacked
+from refinefuse_med.io.dicom_plan import Plan, plan
+from refinefuse_med.io.discovery import (
+    NIFTI_SUFFIXES,
+    Discovery,
+    Skipped,
+    Stack,
+    discover,
+    read_image,
+    stacks_of,
+)
+from refinefuse_med.io.elements import text
+from refinefuse_med.io.frames import frame_count, frames_of
+from refinefuse_med.io.geometry import SHEAR_TOLERANCE, places_of
+from refinefuse_med.io.nifti_header import plan_nifti
+
+__all__ = ["Inspection", "SeriesEntry", "inspect_path"]
+
+_SINGLE_SLICE = "a single slice is not a volume"
+
+
+@dataclass(frozen=True)
+class SeriesEntry:
+    """One series, or the part of one that could make a volume.
+
+    Attributes
+    ----------
+    path : str
+        Folder (or file, for NIfTI and multi-frame DICOM) that holds it, below what was inspected.
+    series_instance_uid, frame_of_reference_uid : str or None
+        None where there is none, as in NIfTI.
+    modality, units, description : str
+        Modality and units as in `refinefuse_med.volume.Keys`; SeriesDescription.
+    files : int
+        Number of files, duplicates included.
+    shape : tuple of int
+        I, J, K, and the number of images at each position where that is more than one.
+    spacing_mm : tuple of float or None
+        None where the series makes no grid.
+    orientation : str or None
+        Nearest anatomical axis codes, such as ``LPS``.
+    usable : bool
+        Whether it can be fused.
+    reason : str
+        Why not; empty if usable.
+    warnings : tuple of str
+        What a reader will assume or mend.
+    patient, study_instance_uid : str
+        To pair series by; not in `to_dict`, since the first may name a person.
+    """
+
+    path: str
+    series_instance_uid: str | None
+    modality: str
+    description: str
+    files: int
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...] | None
+    orientation: str | None
+    frame_of_reference_uid: str | None
+    units: str
+    usable: bool
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+    patient: str = ""
+    study_instance_uid: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry as JSON holds it."""
+        return {
+            "series_instance_uid": self.series_instance_uid,
+            "modality": self.modality,
+            "description": self.description,
+            "path": self.path,
+            "files": self.files,
+            "shape": list(self.shape),
+            "spacing_mm": None if self.spacing_mm is None else list(self.spacing_mm),
+            "orientation": self.orientation,
+            "frame_of_reference_uid": self.frame_of_reference_uid,
+            "units": self.units,
+            "usable": self.usable,
+            "reason": self.reason,
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Every file under a path: in one of `series`, or in `skipped`."""
+
+    series: tuple[SeriesEntry, ...]
+    skipped: tuple[Skipped, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record that ``refinefuse inspect --json`` prints."""
+        return {
+            "series": [entry.to_dict() for entry in self.series],
+            "skipped": [{"path": item.name, "reason": item.reason} for item in self.skipped],
+        }
+
+
+def inspect_path(path: str | os.PathLike[str]) -> Inspection:
+    """Account for every file under a path, from the headers alone.
+
+    Parameters
+    ----------
+    path : path
+        A folder, a zip of one, a NIfTI file or a DICOM file.
+
+    Raises
+    ------
+    InputError
+        The path does not exist or cannot be read, the folder is empty, or the zip is damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError("no such file or folder", where=path)
+    try:
+        if path.is_dir():
+            return _inspect(discover(path))
+        if path.name.lower().endswith(NIFTI_SUFFIXES):
+            return _inspect(Discovery(nifti=((path, path.name),)))
+        if is_zip(path):
+            with unpacked(path) as folder:
+                return _inspect(discover(folder))
+    except PermissionError as error:
+        raise InputError("no permission to read it", where=path) from error
+    file = read_image(path, path.name)
+    if isinstance(file, Skipped):
+        return Inspection((), (file,))
+    return _inspect(Discovery(stacks_of([file])))
+
+
+def _inspect(found: Discovery) -> Inspection:
+    series = [_dicom_entry(stack) for stack in found.stacks]
+    skipped = list(found.skipped)
+    for path, name in found.nifti:
+        try:
+            series.append(_nifti_entry(path, name))
+        except RefineFuseError as error:
+            skipped.append(Skipped(name, error.what, damaged=True))
+    return Inspection(tuple(series), tuple(sorted(skipped, key=lambda item: item.name)))
+
+
+def _dicom_entry(stack: Stack) -> SeriesEntry:
+    header = stack.header
+    planned: Plan | None = None
+    reason = ""
+    try:
+        planned = plan(stack)
+        if len(planned.frames) == 1:
+            reason = _SINGLE_SLICE
+    except RefineFuseError as error:
+        reason = str(error)
+    first = Path(stack.files[0].name)
+    return SeriesEntry(
+        path=str(first if len(stack.files) == 1 else _common_folder(f.name for f in stack.files)),
+        series_instance_uid=stack.series_uid or None,
+        modality=text(header, "Modality").upper() or "OT",
+        description=text(header, "SeriesDescription"),
+        files=len(stack.files),
+        shape=planned.shape if planned else _shape(stack),
+        spacing_mm=_rounded(planned.affine_lps) if planned else None,
+        orientation=_codes(np.diag([-1.0, -1.0, 1.0, 1.0]) @ planned.affine_lps)
+        if planned
+        else None,
+        frame_of_reference_uid=text(header, "FrameOfReferenceUID") or None,
+        units=planned.scale.units if planned else "a.u.",
+        usable=not reason,
+        reason=reason,
+        warnings=planned.warnings if planned else (),
+        patient=stack.patient,
+        study_instance_uid=text(header, "StudyInstanceUID"),
+    )
+
+
+def _shape(stack: Stack) -> tuple[int, ...]:
+    """The size of a stack that makes no grid, as far as its headers tell."""
+    header = stack.header
+    columns, rows = (int(header.get(name) or 0) for name in ("Columns", "Rows"))
+    try:
+        frames = frames_of([file.header for file in stack.files]).frames
+        places = places_of(frames)
+    except RefineFuseError:
+        return columns, rows, max(len(stack.files), frame_count(header))
+    if len(frames) > places and len(frames) % places == 0:
+        return columns, rows, places, len(frames) // places
+    return columns, rows, len(frames)
+
+
+def _nifti_entry(path: Path, name: str) -> SeriesEntry:
+    planned = plan_nifti(path)
+    shape = planned.shape
+    axes = planned.affine_ras[:3, :3] / np.linalg.norm(planned.affine_ras[:3, :3], axis=0)
+    reason = ""
+    try:
+        planned.require_volume(path)
+        if min(shape) < 2:
+            reason = _SINGLE_SLICE
+        elif np.abs(axes.T @ axes - np.eye(3)).max() > SHEAR_TOLERANCE:
+            reason = "the voxel axes are not at right angles (sheared affine)"
+    except InputError as error:
+        reason = error.what
+    return SeriesEntry(
+        path=name,
+        series_instance_uid=None,
+        modality=planned.modality,
+        description="",
+        files=1,
+        shape=shape,
+        spacing_mm=_rounded(planned.affine_ras),
+        orientation=_codes(planned.affine_ras),
+        frame_of_reference_uid=None,
+        units=planned.units,
+        usable=not reason,
+        reason=reason,
+        warnings=planned.warnings,
+    )
+
+
+def _common_folder(names: Iterable[str]) -> str:
+    return os.path.commonpath([str(Path(name).parent) for name in names]) or "."
+
+
+def _rounded(affine: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(round(float(size), 6) for size in np.linalg.norm(affine[:3, :3], axis=0))
+
+
+def _codes(affine_ras: NDArray[np.float64]) -> str:
+    return "".join(aff2axcodes(affine_ras))

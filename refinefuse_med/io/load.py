@@ -1,0 +1,140 @@
+"""Load a volume from whatever the user has: NIfTI, DICOM folder, DICOM file, or zip."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from monai.data import MetaTensor
+
+from refinefuse_med.errors import InputError
+from refinefuse_med.io.archive import is_zip, unpacked
+from refinefuse_med.io.choice import Role, choose
+from refinefuse_med.io.dicom_reader import read_plan
+from refinefuse_med.io.discovery import (
+    NIFTI_SUFFIXES,
+    Discovery,
+    Skipped,
+    Stack,
+    discover,
+    read_image,
+    stacks_of,
+)
+from refinefuse_med.io.elements import text
+from refinefuse_med.io.frames import frame_count
+from refinefuse_med.io.nifti_reader import read_nifti
+
+__all__ = ["load_volume"]
+
+
+def load_volume(
+    path: str | os.PathLike[str],
+    *,
+    series_uid: str | None = None,
+    modality: str | None = None,
+    role: Role | None = None,
+) -> MetaTensor:
+    """Load one volume.
+
+    Parameters
+    ----------
+    path : path
+        A NIfTI file, a DICOM folder (searched with its subfolders), one DICOM file (one slice
+        stands for its series in the same folder), or a zip of a folder.
+    series_uid : str, optional
+        SeriesInstanceUID to take, where there are several series.
+    modality : str, optional
+        DICOM modality code. For NIfTI it overrules what is known of the file; for DICOM only
+        series of this modality, or of none known, are taken.
+    role : {"anatomical", "functional"}, optional
+        What the volume is for; decides which series of several is the best.
+
+    Returns
+    -------
+    MetaTensor, shape (1, I, J, K), float32
+        In real units (HU for CT; SUVbw for PT where the header suffices), or (3, I, J, K) uint8
+        for a NIfTI file in RGB24. ``meta`` as in `refinefuse_med.volume.Keys`; everything that
+        was assumed, mended or chosen is in the `SourceHeader`'s warnings.
+
+    Raises
+    ------
+    InputError
+        Nothing there, nothing readable, or not one clean volume.
+    GeometryError
+        Slices that do not make one grid: a gap, uneven distances, a tilted gantry, no positions.
+
+    Examples
+    --------
+    >>> from refinefuse_med.sample import make_sample
+    >>> path = [p for p in make_sample(getfixture("tmp_path")) if "pet" in p.name][0]
+    >>> load_volume(path).meta["modality"]
+    'PT'
+    """
+    path = Path(path)
+    modality = modality.upper() if modality else None
+    if not path.exists():
+        raise InputError("no such file or folder", where=path)
+    try:
+        if path.is_dir():
+            return _from_folder(path, path, series_uid, modality, role)
+        if path.name.lower().endswith(NIFTI_SUFFIXES):
+            return read_nifti(path, modality)
+        if is_zip(path):
+            with unpacked(path) as folder:
+                return _from_folder(folder, path, series_uid, modality, role)
+    except PermissionError as error:
+        raise InputError("no permission to read it", where=path) from error
+    return _from_file(path, series_uid, modality, role)
+
+
+def _from_folder(
+    folder: Path, path: Path, series_uid: str | None, modality: str | None, role: Role | None
+) -> MetaTensor:
+    found = discover(folder)
+    if not found.stacks and found.nifti and series_uid is None:
+        if len(found.nifti) > 1:
+            raise InputError(f"{len(found.nifti)} NIfTI files", where=path, hint="name one of them")
+        return read_nifti(found.nifti[0][0], modality)
+    _explain_nothing(found, path)
+    chosen, notes = choose(found.stacks, path, series_uid=series_uid, modality=modality, role=role)
+    return read_plan(chosen, path, notes, modality)
+
+
+def _from_file(
+    path: Path, series_uid: str | None, modality: str | None, role: Role | None
+) -> MetaTensor:
+    """One multi-frame file, or the series that a slice belongs to."""
+    file = read_image(path, path.name)
+    if isinstance(file, Skipped):
+        raise InputError(
+            f"no volume: {file.reason}",
+            where=path,
+            hint="give a NIfTI file, a DICOM folder or file, or a zip",
+        )
+    uid = text(file.header, "SeriesInstanceUID")
+    if frame_count(file.header) > 1 or not uid:
+        stacks: list[Stack] = list(stacks_of([file]))
+        notes: tuple[str, ...] = ()
+    else:
+        stacks = [
+            stack
+            for stack in discover(path.parent).stacks
+            if any(other.path == path for other in stack.files)
+        ]
+        number = sum(len(stack.files) for stack in stacks)
+        notes = ()
+        if number > 1:
+            notes = (f"one slice was named: its series of {number} files in the folder was read",)
+    chosen, more = choose(stacks, path, series_uid=series_uid, modality=modality, role=role)
+    return read_plan(chosen, path, (*notes, *more), modality)
+
+
+def _explain_nothing(found: Discovery, path: Path) -> None:
+    if found.stacks:
+        return
+    reasons = sorted({item.reason for item in found.skipped})
+    raise InputError(
+        f"no DICOM image and no NIfTI file among {len(found.skipped)} files "
+        f"({'; '.join(reasons[:3])})",
+        where=path,
+    )

@@ -1,0 +1,199 @@
+"""Standardised uptake values of PET, by the vendor-neutral rules of QIBA.
+
+SUVbw = Bq/ml x body weight in g / injected dose in Bq, decayed to the time that the
+scan is corrected to. What the header does not say is never guessed: the values then stay
+what they are, and the reason is told.
+
+Source: QIBA "SUV vendor-neutral pseudo-code"; PS3.3 sections C.8.9.1 and C.8.9.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pydicom.dataset import Dataset
+from pydicom.valuerep import DA, DT, TM
+
+from refinefuse_med.io.elements import numbers, text
+
+__all__ = ["Calibration", "calibrate"]
+
+MAX_HALF_LIVES: Final = 10.0
+"""Longest believable time from injection to scan; longer means wrong dates."""
+
+MIN_DOSE_BQ: Final = 1e5
+"""Smallest believable dose; a smaller number is in MBq."""
+
+MAX_WEIGHT_KG: Final = 500.0
+"""Largest believable weight; a larger number is in g."""
+
+_PHILIPS_SUV: Final = (0x7053, 0x1000)
+_PHILIPS_BQML: Final = (0x7053, 0x1009)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How rescaled PET values become `units`: times `factor`; `note` says why."""
+
+    factor: float
+    units: str
+    note: str
+
+
+class _UnknownError(Exception):
+    """A value that SUV needs is missing or cannot be right."""
+
+
+def calibrate(headers: Sequence[Dataset]) -> Calibration:
+    """Find the factor from rescaled values to SUVbw.
+
+    Parameters
+    ----------
+    headers : sequence of pydicom.Dataset
+        Of every slice of one PET series.
+
+    Returns
+    -------
+    Calibration
+        In SUVbw; in Bq/ml, counts or a.u. with factor 1 where SUVbw cannot be known.
+    """
+    first = headers[0]
+    units = text(first, "Units").upper()
+    if units == "GML":
+        kind = text(first, "SUVType").upper() or "BW"
+        if kind == "BW":
+            return Calibration(1.0, "SUVbw", "PET in SUVbw, as stored")
+        return Calibration(1.0, "a.u.", f"PET in SUV of type {kind}, as stored: not SUVbw")
+    if units == "CNTS":
+        return _philips(headers)
+    if units == "BQML":
+        return _from_activity(headers, 1.0, "Bq/ml")
+    return Calibration(1.0, "a.u.", f"PET without an absolute scale (Units: {units or 'none'})")
+
+
+def _philips(headers: Sequence[Dataset]) -> Calibration:
+    suv, activity = (_private(headers[0], tag) for tag in (_PHILIPS_SUV, _PHILIPS_BQML))
+    if suv:
+        return Calibration(suv, "SUVbw", "PET in SUVbw, by the maker's factor (7053,1000)")
+    if activity:
+        return _from_activity(headers, activity, "counts")
+    return Calibration(
+        1.0, "counts", "PET in counts: no SUVbw without the factors (7053,1000) or (7053,1009)"
+    )
+
+
+def _from_activity(headers: Sequence[Dataset], factor: float, stored: str) -> Calibration:
+    try:
+        grams = _weight_g(headers[0])
+        dose, hours = _dose_at_scan(headers)
+    except _UnknownError as reason:
+        return Calibration(1.0, stored, f"PET stays in {stored}: no SUVbw, {reason}")
+    note = f"PET in SUVbw: dose decayed over {hours:.2f} h"
+    return Calibration(factor * grams / dose, "SUVbw", note)
+
+
+def _weight_g(header: Dataset) -> float:
+    weight = numbers(header, "PatientWeight")
+    if not weight or weight[0] <= 0:
+        raise _UnknownError("PatientWeight is missing")
+    if weight[0] > MAX_WEIGHT_KG:
+        raise _UnknownError(f"PatientWeight of {weight[0]:g} kg cannot be right")
+    return weight[0] * 1000
+
+
+def _dose_at_scan(headers: Sequence[Dataset]) -> tuple[float, float]:
+    """The dose in Bq at the time that the values are corrected to, and the hours till then."""
+    first = headers[0]
+    if "ATTN" not in str(first.get("CorrectedImage", "")):
+        raise _UnknownError("CorrectedImage names no attenuation correction (ATTN)")
+    agents = first.get("RadiopharmaceuticalInformationSequence")
+    if not agents:
+        raise _UnknownError("RadiopharmaceuticalInformationSequence is missing")
+    dose = numbers(agents[0], "RadionuclideTotalDose")
+    if not dose or dose[0] <= 0:
+        raise _UnknownError("RadionuclideTotalDose is missing")
+    if dose[0] < MIN_DOSE_BQ:
+        raise _UnknownError(f"RadionuclideTotalDose of {dose[0]:g} Bq cannot be right (MBq?)")
+    correction = text(first, "DecayCorrection").upper()
+    if correction == "ADMIN":
+        return dose[0], 0.0
+    if correction != "START":
+        raise _UnknownError(f"DecayCorrection is {correction or 'missing'}, not START or ADMIN")
+    half_life = numbers(agents[0], "RadionuclideHalfLife")
+    if not half_life or half_life[0] <= 0:
+        raise _UnknownError("RadionuclideHalfLife is missing")
+    seconds = _since_injection(agents[0], _scan_start(headers))
+    if not 0 <= seconds <= MAX_HALF_LIVES * half_life[0]:
+        raise _UnknownError(f"the scan is {seconds / 3600:.1f} h after the injection")
+    return dose[0] * 2 ** (-seconds / half_life[0]), seconds / 3600
+
+
+def _scan_start(headers: Sequence[Dataset]) -> datetime:
+    """The time that START corrects to: of the series, unless that is of later processing."""
+    first = headers[0]
+    series = _moment(first, "SeriesDate", "SeriesTime")
+    acquired = [_moment(header, "AcquisitionDate", "AcquisitionTime") for header in headers]
+    known = [moment for moment in acquired if moment is not None]
+    earliest = min(known) if known else None
+    if series is not None and (earliest is None or series <= earliest):
+        return series
+    if earliest is None:
+        raise _UnknownError("SeriesTime and AcquisitionTime are missing")
+    return _ge_scan_start(first) or earliest
+
+
+def _since_injection(agent: Dataset, scan: datetime) -> float:
+    moment = _parsed(DT, agent.get("RadiopharmaceuticalStartDateTime"))
+    if moment is not None:
+        # Series times are local; an offset in the one cannot be compared with none in the other.
+        injected: datetime = moment.replace(tzinfo=None)
+        return (scan - injected).total_seconds()
+    time = _parsed(TM, agent.get("RadiopharmaceuticalStartTime"))
+    if time is None:
+        raise _UnknownError(
+            "RadiopharmaceuticalStartDateTime and RadiopharmaceuticalStartTime are missing"
+        )
+    injected = datetime.combine(scan.date(), time)
+    if injected > scan:
+        injected -= timedelta(days=1)
+    return (scan - injected).total_seconds()
+
+
+def _ge_scan_start(header: Dataset) -> datetime | None:
+    """GE keeps the start of the scan in a private element, whatever is done to the series."""
+    try:
+        value = header.private_block(0x0009, "GEMS_PETD_01")[0x0D].value
+    except KeyError:
+        return None
+    moment: datetime | None = _parsed(
+        DT, value.decode("ascii", "ignore") if isinstance(value, bytes) else value
+    )
+    return moment
+
+
+def _moment(header: Dataset, date: str, time: str) -> datetime | None:
+    day, clock = _parsed(DA, header.get(date)), _parsed(TM, header.get(time))
+    return None if day is None or clock is None else datetime.combine(day, clock)
+
+
+def _parsed(kind: Callable[[str], Any], value: Any) -> Any:
+    """A DICOM date, time or both as Python's; None where absent or not one."""
+    if value is None or not str(value).strip(" \0"):
+        return None
+    try:
+        return kind(str(value).strip(" \0"))
+    except (ValueError, TypeError):
+        return None
+
+
+def _private(header: Dataset, tag: tuple[int, int]) -> float | None:
+    if tag not in header:
+        return None
+    value = header[tag].value
+    try:
+        return float(value.decode("ascii") if isinstance(value, bytes) else value) or None
+    except (TypeError, ValueError):
+        return None

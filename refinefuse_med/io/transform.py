@@ -1,0 +1,116 @@
+"""Writing and reading spatial transforms as ITK ``.tfm`` files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import SimpleITK as sitk
+
+from refinefuse_med.errors import InputError, OutputError
+from refinefuse_med.io.atomic import atomic_file
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    _Array = NDArray[np.float64]
+
+__all__ = ["read_transform", "write_transform"]
+
+_RIGID_TOLERANCE: Final = 1e-12
+"""How well three angles must give back the matrix; 1e-12 is 1e-9 mm a metre away."""
+
+_LEVER_MM: Final = 1000.0
+"""How far from the origin a transform is probed for its matrix."""
+
+
+def write_transform(
+    matrix_fixed_to_moving_lps: ArrayLike, path: str | Path, center_lps: ArrayLike | None = None
+) -> Path:
+    """Write a transform that maps points of fixed to points of moving, as ITK does.
+
+    A rotation with a shift becomes an ``Euler3DTransform``, anything else (and a rotation
+    that three angles do not hold exactly) an ``AffineTransform``.
+
+    Parameters
+    ----------
+    matrix_fixed_to_moving_lps : array, shape (4, 4)
+        LPS millimetres.
+    path : Path
+        Ends in ``.tfm`` or ``.txt``.
+    center_lps : array, shape (3,), optional
+        Centre of rotation noted in the file; it does not change where points go.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    path = Path(path)
+    matrix = np.asarray(matrix_fixed_to_moving_lps, dtype=np.float64)
+    center = np.zeros(3) if center_lps is None else np.asarray(center_lps, dtype=np.float64)
+    transform = _rigid(matrix, center) or _linear(sitk.AffineTransform(3), matrix, center)
+    with atomic_file(path) as partial:
+        try:
+            sitk.WriteTransform(transform, str(partial))
+        except RuntimeError as error:
+            raise OutputError("the transform cannot be written", where=path) from error
+    return path
+
+
+def _linear(transform: sitk.Transform, matrix: _Array, center: _Array) -> sitk.Transform:
+    linear, shift = matrix[:3, :3], matrix[:3, 3]
+    transform.SetCenter(center.tolist())
+    transform.SetMatrix(linear.ravel().tolist())
+    # ITK: T(x) = A (x - c) + c + t
+    transform.SetTranslation((shift + linear @ center - center).tolist())
+    return transform
+
+
+def _rigid(matrix: _Array, center: _Array) -> sitk.Transform | None:
+    rotation = matrix[:3, :3]
+    if np.abs(rotation @ rotation.T - np.eye(3)).max() > _RIGID_TOLERANCE:
+        return None
+    if np.linalg.det(rotation) < 0:
+        return None
+    transform = _linear(sitk.Euler3DTransform(), matrix, center)
+    # The file holds the angles, which near 90 degrees are worth only half the digits.
+    stored = sitk.Euler3DTransform(center.tolist(), *transform.GetParameters()[:3])
+    apart = np.abs(np.reshape(stored.GetMatrix(), (3, 3)) - rotation).max()
+    return transform if apart <= _RIGID_TOLERANCE else None
+
+
+def read_transform(path: str | Path) -> _Array:
+    """Read a linear ITK transform, of any kind, as a matrix.
+
+    Returns
+    -------
+    array, shape (4, 4)
+        Maps points of fixed to points of moving, LPS millimetres.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or its transform is not linear or not 3D.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("no such file", where=path)
+    try:
+        transform = sitk.ReadTransform(str(path))
+    except RuntimeError as error:
+        raise InputError("is not an ITK transform", where=path) from error
+    if transform.GetDimension() != 3 or not transform.IsLinear():
+        raise InputError("is not a linear transform in three dimensions", where=path)
+    matrix = np.eye(4)
+    matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
+    for axis, point in enumerate(_LEVER_MM * np.eye(3)):
+        moved = np.asarray(transform.TransformPoint(point.tolist()))
+        matrix[:3, axis] = (moved - matrix[:3, 3]) / _LEVER_MM
+    return matrix

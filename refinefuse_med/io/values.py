@@ -1,0 +1,107 @@
+"""From stored pixel values to real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_modality_lut
+
+from refinefuse_med.io.elements import numbers, text
+from refinefuse_med.io.geometry import Frame
+from refinefuse_med.io.suv import Calibration, calibrate
+
+__all__ = ["AIR_HU", "Scale", "scale_of"]
+
+AIR_HU: Final = -1024.0
+"""What padding of a CT becomes."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the stored values of a series become real.
+
+    Attributes
+    ----------
+    modality, units : str
+        As in `refinefuse_med.volume.Keys`.
+    factor : float
+        From rescaled values to `units`.
+    padding : tuple of float or None
+        Lowest and highest stored value that mean "no value here" (CT alone).
+    warnings : tuple of str
+        What was assumed.
+    """
+
+    modality: str
+    units: str
+    factor: float = 1.0
+    padding: tuple[float, float] | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def background(self) -> float:
+        """The value of a place that was not scanned."""
+        return AIR_HU if self.units == "HU" else 0.0
+
+    def real(
+        self, stored: NDArray[Any], frame: Frame, header: Dataset
+    ) -> tuple[NDArray[np.float32], int]:
+        """Rescale one image; also tell how many of its voxels were padding."""
+        if "ModalityLUTSequence" in header:
+            rescaled = np.asarray(apply_modality_lut(stored, header), dtype=np.float64)
+        else:
+            rescaled = stored * np.float64(frame.slope) + frame.intercept
+        values = (rescaled * self.factor).astype(np.float32)
+        if self.padding is None:
+            return values, 0
+        low, high = self.padding
+        padded = (stored >= low) & (stored <= high)
+        values[padded] = AIR_HU
+        return values, int(padded.sum())
+
+
+def scale_of(headers: Sequence[Dataset], modality: str) -> Scale:
+    """Find the units of a series and how to reach them."""
+    first = headers[0]
+    warnings: list[str] = []
+    if text(first, "PhotometricInterpretation") == "MONOCHROME1":
+        warnings.append("MONOCHROME1 (low values shown bright): values kept as stored")
+    if modality == "PT":
+        found: Calibration = calibrate(headers)
+        return Scale(modality, found.units, found.factor, warnings=(*warnings, found.note))
+    if modality == "NM":
+        return Scale(modality, "counts", warnings=tuple(warnings))
+    if modality != "CT":
+        return Scale(modality, "a.u.", warnings=tuple(warnings))
+    if not _in_hounsfield(first):
+        warnings.append("CT without a rescale to Hounsfield units")
+        return Scale(modality, "a.u.", warnings=tuple(warnings))
+    return Scale(modality, "HU", padding=_padding(first), warnings=tuple(warnings))
+
+
+def _in_hounsfield(header: Dataset) -> bool:
+    if "SharedFunctionalGroupsSequence" in header:
+        return True  # an enhanced CT has its rescale in the functional groups (C.8.15.3.6)
+    return "RescaleIntercept" in header and text(header, "RescaleType") in ("", "HU")
+
+
+def _padding(header: Dataset) -> tuple[float, float] | None:
+    """PixelPaddingValue to PixelPaddingRangeLimit (PS3.3 section C.7.5.1.1.2)."""
+    value = numbers(header, "PixelPaddingValue")
+    if not value:
+        return None
+    limit = numbers(header, "PixelPaddingRangeLimit") or value
+    low, high = sorted(_signed(v, header) for v in (value[0], limit[0]))
+    return low, high
+
+
+def _signed(value: float, header: Dataset) -> float:
+    """Undo a padding value written as unsigned although the pixels are signed."""
+    bits = int(header.BitsAllocated)
+    signed = int(header.get("PixelRepresentation", 0)) == 1
+    return value - 2**bits if signed and value >= 2 ** (bits - 1) else value

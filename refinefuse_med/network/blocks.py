@@ -1,0 +1,39 @@
+"""Convolutional building blocks, none of which looks across the samples of a batch."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+__all__ = ["ChannelNorm", "ResidualBlock", "activation", "convolution"]
+
+
+def convolution(channels_in: int, channels_out: int, *, stride: int = 1) -> nn.Conv2d:
+    """Make a 3 x 3 convolution that keeps the size, or halves it with ``stride=2``."""
+    return nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1)
+
+
+def activation() -> nn.Module:
+    """Make the activation used throughout."""
+    return nn.LeakyReLU(0.1, inplace=True)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions beside an identity: (B, C, H, W) to (B, C, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            convolution(channels, channels), activation(), convolution(channels, channels)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Refine features of shape (B, C, H, W)."""
+        return x + self.body(x)  # type: ignore[no-any-return]
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of each pixel: (B, C, H, W) to the same."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise features of shape (B, C, H, W)."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

@@ -1,0 +1,407 @@
+"""From two volumes to one fused volume: the line that every face of the package calls.
+
+register -> resample -> window and colour -> fuse luminance, slice by slice -> recolour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from numpy.typing import NDArray
+
+from refinefuse_med import __version__, colour, registration
+from refinefuse_med.config import (
+    ColourConfig,
+    FusionConfig,
+    OutputConfig,
+    RegistrationConfig,
+    Window,
+)
+from refinefuse_med.engine import Engine, EngineResult
+from refinefuse_med.errors import InputError, RegistrationFailedError
+from refinefuse_med.network import RefineFuse
+from refinefuse_med.progress import SILENT, Monitor
+from refinefuse_med.registration import RegistrationResult
+from refinefuse_med.volume import (
+    Keys,
+    affine_ras,
+    describe,
+    get_meta,
+    grid_of,
+    make_volume,
+    modality_of,
+    require_scalar,
+    source_of,
+)
+
+__all__ = [
+    "RESULT_SCHEMA",
+    "FusedPicture",
+    "FusionResult",
+    "RegisteredPair",
+    "fuse",
+    "fuse_pair",
+    "fuse_registered",
+    "register_pair",
+]
+
+_DIFFERENT_PATIENTS: Final = "the patient IDs of the two scans differ"
+
+RESULT_SCHEMA: Final = 1
+"""Version of the ``result.json`` schema."""
+
+
+@dataclass(frozen=True, eq=False)
+class FusedPicture:
+    """What `fuse_registered` gives back.
+
+    Attributes
+    ----------
+    fused : MetaTensor
+        On the anatomical grid: colour, shape (3, I, J, K), uint8; or, where the result is
+        grey, the fused luminance, shape (1, I, J, K), float32 in [0, 1].
+    functional_rgb : torch.Tensor
+        Shape (3, I, J, K), uint8: the functional volume in its palette.
+    colormap : str
+        Name of the palette; ``none``: grey.
+    colours : torch.Tensor
+        Shape (256, 3), in [0, 1]: the palette, from the low to the high end of the window.
+    windows : dict
+        Window of ``anatomical`` and ``functional``, in their units.
+    run : EngineResult
+        Fused luminance, contribution, and how they were made.
+    """
+
+    fused: MetaTensor
+    functional_rgb: torch.Tensor
+    colormap: str
+    colours: torch.Tensor
+    windows: dict[str, tuple[float, float]]
+    run: EngineResult
+
+
+@dataclass(frozen=True, eq=False)
+class FusionResult:
+    """What `fuse_pair` gives back.
+
+    Attributes
+    ----------
+    anatomical : MetaTensor
+        The anatomical volume, as given.
+    functional_registered : MetaTensor
+        The functional volume on the anatomical grid, real units.
+    field_of_view : torch.Tensor
+        Shape (I, J, K), bool: where the functional scan has seen the patient.
+    registration : RegistrationResult
+        Transform, verdict and quality.
+    picture : FusedPicture
+        The fused volume, and the palette and windows that it was made with.
+    record : dict
+        What ``result.json`` holds (design section 4); ``outputs`` once it is saved.
+    """
+
+    anatomical: MetaTensor
+    functional_registered: MetaTensor
+    field_of_view: torch.Tensor
+    registration: RegistrationResult
+    picture: FusedPicture
+    record: dict[str, Any] = field(repr=False)
+
+    @property
+    def fused(self) -> MetaTensor:
+        """The fused volume; see `FusedPicture.fused`."""
+        return self.picture.fused
+
+    @property
+    def contribution(self) -> torch.Tensor:
+        """Shape (2, I, J, K): the part of the fused luminance that comes from the anatomical
+        and from the functional volume; their sum is the fused luminance.
+        """
+        return self.picture.run.contribution
+
+    @property
+    def transform(self) -> NDArray[np.float64]:
+        """4 x 4, LPS mm: maps points of fixed (anatomical) to moving (functional)."""
+        return self.registration.matrix_fixed_to_moving_lps
+
+    @property
+    def quality(self) -> dict[str, float]:
+        """Measures of the registration, by name."""
+        return self.registration.quality
+
+    def save(
+        self,
+        out: str | Path,
+        format: str | Sequence[str] | None = None,
+        *,
+        preview: bool = False,
+        report: bool = False,
+        if_exists: str = "fail",
+    ) -> Path:
+        """Write the result as the folder `out`, whole or not at all; see design section 4.
+
+        Parameters
+        ----------
+        out : path
+            The folder to make.
+        format : {"nifti", "dicom"} or several of them, optional
+            That of the anatomical input by default.
+        preview, report : bool
+            Also write ``preview.png``, ``report.html``.
+        if_exists : {"fail", "skip", "overwrite"}
+
+        Raises
+        ------
+        OutputError
+            `out` exists, or cannot be written.
+        """
+        from refinefuse_med.output import save_result
+
+        formats = (format,) if isinstance(format, str) else tuple(format or ())
+        config = OutputConfig.model_validate(
+            {"formats": formats, "if_exists": if_exists, "preview": preview, "report": report}
+        )
+        return save_result(self, Path(out), config)
+
+
+@dataclass(frozen=True, eq=False)
+class RegisteredPair:
+    """What `register_pair` gives back.
+
+    Attributes
+    ----------
+    fixed : MetaTensor
+        As given.
+    registered : MetaTensor
+        The moving volume on the fixed grid, real units.
+    field_of_view : torch.Tensor
+        Shape (I, J, K), bool: where the moving scan has seen the patient.
+    registration : RegistrationResult
+        Transform, verdict and quality.
+    record : dict
+        The ``result.json`` of a registration: as that of a fusion, without ``fusion``.
+    """
+
+    fixed: MetaTensor
+    registered: MetaTensor
+    field_of_view: torch.Tensor
+    registration: RegistrationResult
+    record: dict[str, Any] = field(repr=False)
+
+    @property
+    def verdict(self) -> str:
+        """``ok``, ``suspect`` or ``failed``."""
+        return self.registration.verdict
+
+
+def register_pair(
+    fixed: MetaTensor,
+    moving: MetaTensor,
+    config: RegistrationConfig | None = None,
+    monitor: Monitor = SILENT,
+    known: RegistrationResult | None = None,
+) -> RegisteredPair:
+    """Register a moving volume, shape (1, I, J, K), and resample it on the fixed grid.
+
+    With a `known` registration of the two it is only resampled.
+
+    Raises
+    ------
+    InputError
+        A volume that is constant, not finite, or a single slice.
+    GeometryError
+        Geometry refused.
+    """
+    config = config or RegistrationConfig()
+    require_scalar(fixed)
+    require_scalar(moving)
+    if _different_patients((fixed, moving)) and not config.force:
+        raise InputError(
+            _DIFFERENT_PATIENTS, hint="give --force if they are of one patient all the same"
+        )
+    aligned = known or registration.register(fixed, moving, config, monitor)
+    registered, seen = registration.resample_to(
+        moving, grid_of(fixed), aligned.matrix_fixed_to_moving_lps
+    )
+    record = {
+        "schema": RESULT_SCHEMA,
+        "version": __version__,
+        "inputs": {"fixed": describe(fixed), "moving": describe(moving)},
+        "registration": _registration_record(aligned),
+        "warnings": _warnings({"fixed": fixed, "moving": moving}, aligned),
+    }
+    return RegisteredPair(fixed, registered, seen, aligned, record)
+
+
+def _different_patients(volumes: Iterable[MetaTensor]) -> bool:
+    headers = (source_of(volume).datasets for volume in volumes)
+    ids = {str(datasets[0].get("PatientID", "")).strip() for datasets in headers if datasets}
+    return len(ids - {""}) > 1
+
+
+def fuse_registered(
+    anatomical: MetaTensor,
+    functional: MetaTensor,
+    field_of_view: torch.Tensor,
+    config: ColourConfig,
+    engine: Engine,
+    monitor: Monitor = SILENT,
+) -> FusedPicture:
+    """Window, colour and fuse two volumes that lie on one grid, shape (1, I, J, K) each.
+
+    Outside `field_of_view`, shape (I, J, K), the anatomy is shown alone.
+    """
+    windows = {
+        "anatomical": _window(anatomical, config.anatomical_window, "anatomical"),
+        "functional": _window(functional, config.functional_window, "functional", field_of_view),
+    }
+    grey = colour.apply_window(anatomical.as_tensor()[0], windows["anatomical"])
+    scalar = colour.apply_window(functional.as_tensor()[0], windows["functional"])
+    name = config.colormap
+    name = colour.default_colormap(modality_of(functional)) if name == "auto" else name
+
+    rgb = colour.colourise(scalar, name) * field_of_view
+    run = engine.fuse(
+        grey,
+        colour.luminance(rgb),
+        affine_ras(anatomical),
+        monitor=monitor,
+        field_of_view=field_of_view,
+    )
+    fused = run.fused if name == "none" else _to_bytes(colour.recolour(run.fused, rgb))
+    picture = make_volume(
+        fused,
+        affine_ras(anatomical),
+        frame_of_reference_uid=get_meta(anatomical, Keys.FRAME_OF_REFERENCE_UID),
+        source=source_of(anatomical),
+    )
+    return FusedPicture(
+        fused=picture,
+        functional_rgb=_to_bytes(rgb),
+        colormap=name,
+        colours=colour.palette(name),
+        windows=windows,
+        run=run,
+    )
+
+
+def _window(
+    volume: MetaTensor, window: Window, role: colour.Role, mask: torch.Tensor | None = None
+) -> tuple[float, float]:
+    return colour.auto_window(volume, mask, role=role) if window == "auto" else window
+
+
+def _to_bytes(rgb: torch.Tensor) -> torch.Tensor:
+    return (rgb * 255).round_().to(torch.uint8)
+
+
+def fuse_pair(
+    anatomical: MetaTensor,
+    functional: MetaTensor,
+    config: FusionConfig | None = None,
+    monitor: Monitor = SILENT,
+    model: RefineFuse | None = None,
+    known: RegistrationResult | None = None,
+) -> FusionResult:
+    """Register the functional volume onto the anatomical one, and fuse the two.
+
+    Parameters
+    ----------
+    anatomical : MetaTensor
+        Shape (1, I, J, K); its geometry is that of the result.
+    functional : MetaTensor
+        Shape (1, I, J, K), on a grid of its own: PT, NM, or the CT of an MR-CT pair.
+    config : FusionConfig, optional
+    monitor : Monitor, optional
+        Progress and cancellation.
+    model : RefineFuse, optional
+        A network already loaded; otherwise that of ``config.engine.model``.
+    known : RegistrationResult, optional
+        The registration of these two, where it has been done already (see `register_pair`).
+
+    Raises
+    ------
+    InputError
+        A volume that is constant, not finite, or a single slice.
+    GeometryError, RegistrationFailedError
+        Geometry refused, or the registration judged failed (unless forced).
+    ModelError, DeviceError
+        The network cannot be loaded, or the device is not there.
+    """
+    config = config or FusionConfig()
+    # Before the seconds of registration: what would stop the fusion anyway.
+    model = model or RefineFuse.from_pretrained(config.engine.model)
+    engine = Engine(model, config.engine)
+
+    pair = register_pair(anatomical, functional, config.registration, monitor, known)
+    if pair.verdict == "failed" and not config.registration.force:
+        said = ", ".join(f"{k} {v:.3g}" for k, v in pair.registration.quality.items())
+        raise RegistrationFailedError(
+            f"the registration is judged failed ({said})",
+            hint="check that both scans are of one patient and body part, or give --force",
+        )
+    picture = fuse_registered(
+        anatomical, pair.registered, pair.field_of_view, config.colour, engine, monitor
+    )
+    weights = model.weights_info()
+    roles = {"anatomical": anatomical, "functional": functional}
+    record = {
+        "schema": RESULT_SCHEMA,
+        "version": __version__,
+        "inputs": {role: describe(volume) for role, volume in roles.items()},
+        "registration": _registration_record(pair.registration),
+        "fusion": {
+            "model": weights["name"],
+            "weights_sha256": weights["sha256"],
+            "plane": config.engine.plane,
+            "device": str(picture.run.device),
+            "slices": picture.run.slices,
+            "seconds": round(picture.run.seconds, 3),
+            "colormap": picture.colormap,
+            "windows": {
+                role: {"low": low, "high": high, "units": get_meta(roles[role], Keys.UNITS)}
+                for role, (low, high) in picture.windows.items()
+            },
+        },
+        "metrics": {},
+        "warnings": _warnings(roles, pair.registration)
+        + [f"fusion: {text}" for text in picture.run.warnings],
+    }
+    return FusionResult(
+        anatomical=anatomical,
+        functional_registered=pair.registered,
+        field_of_view=pair.field_of_view,
+        registration=pair.registration,
+        picture=picture,
+        record=record,
+    )
+
+
+def fuse(
+    anatomical: MetaTensor, functional: MetaTensor, config: FusionConfig | None = None
+) -> FusionResult:
+    """Register and fuse two volumes; the short form of `fuse_pair`."""
+    return fuse_pair(anatomical, functional, config)
+
+
+def _registration_record(aligned: RegistrationResult) -> dict[str, Any]:
+    return {
+        "method": aligned.method,
+        "verdict": aligned.verdict,
+        "quality": aligned.quality,
+        "matrix_fixed_to_moving_lps": aligned.matrix_fixed_to_moving_lps.tolist(),
+        "seconds": round(aligned.seconds, 3),
+    }
+
+
+def _warnings(volumes: dict[str, MetaTensor], aligned: RegistrationResult) -> list[str]:
+    notes = [f"{role}: {text}" for role, v in volumes.items() for text in source_of(v).warnings]
+    if _different_patients(volumes.values()):
+        notes.append(_DIFFERENT_PATIENTS)
+    return notes + [f"registration: {text}" for text in aligned.warnings]

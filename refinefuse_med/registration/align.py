@@ -1,0 +1,73 @@
+"""From two scans to a pose: global search, pyramid, and a measure of how firm the result is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from refinefuse_med.progress import Monitor
+from refinefuse_med.registration.metric import Measure
+from refinefuse_med.registration.pose import AffineModel, Matrix, Model, RigidModel
+from refinefuse_med.registration.refine import LEVELS, Level, metric_at, refine, refine_all
+from refinefuse_med.registration.sampling import Scan
+from refinefuse_med.registration.search import search
+from refinefuse_med.registration.verdict import spread_mm
+
+__all__ = ["Aligned", "align"]
+
+SPREAD_LEVEL = Level(4.0, 20_000, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """A pose found.
+
+    Attributes
+    ----------
+    matrix_fixed_to_moving_lps : array, shape (4, 4)
+    measure : Measure
+        On the scans' own voxels.
+    spread_mm : float
+    """
+
+    matrix_fixed_to_moving_lps: Matrix
+    measure: Measure
+    spread_mm: float
+
+
+def align(
+    fixed: Scan,
+    moving: Scan,
+    *,
+    affine: bool,
+    rng: np.random.Generator,
+    threads: int,
+    monitor: Monitor,
+) -> Aligned:
+    """Bring moving onto fixed from any start: rigid, and affine from there where asked for."""
+    found = search(fixed, moving, LEVELS[0].poses, rng, monitor)
+    monitor.update("register", 0.25)
+    poses = found.matrices
+    for done, level in enumerate(LEVELS, start=1):
+        metric = metric_at(fixed, moving, level, rng)
+        radius = metric.samples.radius_mm
+        models = [RigidModel(pose, radius) for pose in poses[: level.poses]]
+        refined = refine_all(metric, models, found.best_overlap, threads, monitor)
+        poses = [pose.matrix for pose in refined]
+        monitor.update("register", 0.25 + 0.5 * done / len(LEVELS))
+    best = refined[0]
+
+    def model_at(start: Matrix) -> Model:
+        return AffineModel(start, radius) if affine else RigidModel(start, radius)
+
+    if affine:
+        for level in (SPREAD_LEVEL, LEVELS[-1]):
+            metric = metric_at(fixed, moving, level, rng)
+            best = refine(metric, model_at(best.matrix), found.best_overlap, monitor)
+    monitor.update("register", 0.85)
+    metric = metric_at(fixed, moving, SPREAD_LEVEL, rng)
+    spread = spread_mm(metric, best.matrix, model_at, found.best_overlap, rng, threads, monitor)
+    about_origin = np.eye(4)
+    about_origin[:3, 3] = -metric.samples.centre_lps
+    return Aligned(best.matrix @ about_origin, best.measure, spread)

@@ -1,0 +1,91 @@
+"""Local refinement: a pyramid of L-BFGS runs on mutual information."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from refinefuse_med.progress import Monitor
+from refinefuse_med.registration.metric import Measure, MutualInformation
+from refinefuse_med.registration.pose import Matrix, Model
+from refinefuse_med.registration.sampling import Scan, draw_samples
+
+__all__ = ["LEVELS", "Level", "Refined", "metric_at", "refine", "refine_all"]
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of the pyramid: voxel size (0: native), samples, and poses taken in."""
+
+    voxel_mm: float
+    samples: int
+    poses: int
+
+
+LEVELS = (Level(8.0, 4_000, 16), Level(4.0, 20_000, 4), Level(2.0, 40_000, 2), Level(0, 100_000, 1))
+
+ModelAt = Callable[[Matrix], Model]
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A refined pose, what the metric says of it, and its score: information times overlap."""
+
+    matrix: Matrix
+    measure: Measure
+    score: float
+
+
+def metric_at(
+    fixed: Scan, moving: Scan, level: Level, rng: np.random.Generator
+) -> MutualInformation:
+    """The metric on one level."""
+    samples = draw_samples(fixed, level.voxel_mm, level.samples, rng)
+    return MutualInformation(samples, moving.at(level.voxel_mm), moving.binning)
+
+
+def refine(
+    metric: MutualInformation, model: Model, best_overlap: float, monitor: Monitor
+) -> Refined:
+    """Climb to the nearest maximum of mutual information times overlap.
+
+    The overlap counts as part of `best_overlap`, at most as 1, so that a pose whose
+    samples are all inside is moved by mutual information alone.
+    """
+
+    def cost(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        monitor.check()
+        measure = metric(model.matrix(parameters))
+        share = measure.overlap / best_overlap
+        gradient = measure.gradient
+        if share < 1:
+            gradient = share * gradient + measure.overlap_gradient * measure.value / best_overlap
+        return -measure.value * min(1.0, share), -model.pull_back(parameters, gradient)
+
+    found = minimize(
+        cost,
+        np.zeros(model.size),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 60, "ftol": 1e-7, "gtol": 1e-6},
+    )
+    matrix = model.matrix(found.x)
+    return Refined(matrix, metric(matrix), -float(found.fun))
+
+
+def refine_all(
+    metric: MutualInformation,
+    models: Sequence[Model],
+    best_overlap: float,
+    threads: int,
+    monitor: Monitor,
+) -> list[Refined]:
+    """Refine from each model's start; the best score first."""
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(lambda model: refine(metric, model, best_overlap, monitor), models))
+    return sorted(found, key=lambda refined: -refined.score)

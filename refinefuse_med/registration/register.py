@@ -1,0 +1,188 @@
+"""Bring a moving scan onto a fixed one, and say whether to trust it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from monai.data import MetaTensor
+
+from refinefuse_med.config import RegistrationConfig
+from refinefuse_med.errors import GeometryError, UsageError
+from refinefuse_med.progress import SILENT, Monitor
+from refinefuse_med.registration.align import align
+from refinefuse_med.registration.metric import Measure
+from refinefuse_med.registration.pose import Matrix, mapped, rotation_degrees
+from refinefuse_med.registration.refine import LEVELS, metric_at
+from refinefuse_med.registration.sampling import Scan
+from refinefuse_med.registration.verdict import Verdict, judge
+from refinefuse_med.volume import Keys, get_meta, grid_of, require_scalar
+
+__all__ = ["RegistrationResult", "register"]
+
+
+@dataclass(frozen=True, eq=False)
+class RegistrationResult:
+    """A transform, and how far to trust it.
+
+    Attributes
+    ----------
+    method : {"none", "header", "rigid", "affine"}
+        What was done; never ``auto``.
+    verdict : {"ok", "suspect", "failed"}
+    quality : dict of float
+        ``mutual_information``
+            Of the two scans under the transform, in nats.
+        ``overlap``
+            Part of the fixed patient inside moving's field of view, in [0, 1].
+        ``translation_mm``
+            How far the middle of the fixed patient is moved.
+        ``rotation_degrees``
+            In [0, 180].
+        ``spread_mm``
+            Estimated error: the median distance by which the result, perturbed and refined
+            again, misses itself. Of rigid and affine alone.
+    matrix_fixed_to_moving_lps : array, shape (4, 4), float64
+        Maps LPS mm points of fixed to moving, as ITK transforms do.
+    seconds : float
+    warnings : tuple of str
+    """
+
+    method: str
+    verdict: Verdict
+    quality: dict[str, float]
+    matrix_fixed_to_moving_lps: Matrix
+    seconds: float
+    warnings: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry of ``result.json``."""
+        return {
+            "method": self.method,
+            "verdict": self.verdict,
+            "quality": dict(self.quality),
+            "matrix_fixed_to_moving_lps": self.matrix_fixed_to_moving_lps.tolist(),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def register(
+    fixed: MetaTensor,
+    moving: MetaTensor,
+    config: RegistrationConfig | None = None,
+    monitor: Monitor = SILENT,
+) -> RegistrationResult:
+    """Find the transform that brings `moving` onto `fixed`.
+
+    ``none`` takes the coordinates as they are. ``header`` does so too, but insists that
+    both scans are not known to lie in different frames of reference. ``rigid`` searches
+    all rotations and refines by mutual information; ``affine`` goes on to twelve degrees
+    of freedom. ``auto`` is ``header`` where both share a frame of reference, else ``rigid``.
+
+    Parameters
+    ----------
+    fixed, moving : MetaTensor, shape (1, I, J, K)
+        Any grids, as long as their axes are at right angles.
+    config : RegistrationConfig, optional
+        The same seed gives the same result, with any number of threads.
+    monitor : Monitor
+        Told of the stage ``register``; asked in every step of the optimiser.
+
+    Raises
+    ------
+    InputError
+        A scan is not finite, constant, of one slice, or has several channels.
+    GeometryError
+        A sheared grid; or ``header`` for scans with different frames of reference.
+    UsageError
+        ``deformable``, which this version does not have.
+    CancelledError
+        The user asked to stop.
+    """
+    config = config or RegistrationConfig()
+    if config.method == "deformable":
+        raise UsageError(
+            "deformable registration is not available in this version", hint="use affine or rigid"
+        )
+    started = time.perf_counter()
+    for volume, name in ((fixed, "fixed"), (moving, "moving")):
+        require_scalar(volume, name)
+        grid_of(volume).require_orthogonal(name)
+    monitor.update("register", 0.0)
+    frames = (
+        get_meta(fixed, Keys.FRAME_OF_REFERENCE_UID),
+        get_meta(moving, Keys.FRAME_OF_REFERENCE_UID),
+    )
+    method, warnings = _resolve(config.method, *frames)
+    scans = Scan.of(fixed), Scan.of(moving)
+    rng = np.random.default_rng(config.seed)
+    if method in ("none", "header"):
+        matrix, spread = np.eye(4), None
+        measure = _measure_as_is(*scans, rng)
+    else:
+        aligned = align(
+            *scans,
+            affine=method == "affine",
+            rng=rng,
+            threads=config.threads or os.cpu_count() or 1,
+            monitor=monitor,
+        )
+        matrix, measure = aligned.matrix_fixed_to_moving_lps, aligned.measure
+        spread = aligned.spread_mm
+    verdict, doubts = judge(measure, spread)
+    monitor.update("register", 1.0)
+    return RegistrationResult(
+        method,
+        verdict,
+        _quality(matrix, measure, spread, scans[0]),
+        matrix,
+        time.perf_counter() - started,
+        (*warnings, *doubts),
+    )
+
+
+def _resolve(
+    method: str, fixed_frame: str | None, moving_frame: str | None
+) -> tuple[str, tuple[str, ...]]:
+    """What `method` comes to for these frames of reference, and what to warn of."""
+    known = bool(fixed_frame and moving_frame)
+    shared = known and fixed_frame == moving_frame
+    if method == "auto":
+        return ("header" if shared else "rigid"), ()
+    if shared or method not in ("none", "header"):
+        return method, ()
+    if not known:
+        return method, (
+            "the frame of reference of at least one scan is not known: taken to be the same",
+        )
+    if method == "none":
+        return method, ("the scans have different frames of reference, and were not registered",)
+    raise GeometryError(
+        "the scans have different frames of reference, so their headers do not relate them",
+        hint="register them with rigid",
+    )
+
+
+def _measure_as_is(fixed: Scan, moving: Scan, rng: np.random.Generator) -> Measure:
+    metric = metric_at(fixed, moving, LEVELS[-1], rng)
+    as_is = np.eye(4)
+    as_is[:3, 3] = metric.samples.centre_lps
+    return metric(as_is)
+
+
+def _quality(
+    matrix: Matrix, measure: Measure, spread_mm: float | None, fixed: Scan
+) -> dict[str, float]:
+    middle = fixed.foreground_lps.mean(axis=1)[:, None]
+    quality = {
+        "mutual_information": measure.value,
+        "overlap": measure.overlap,
+        "translation_mm": float(np.linalg.norm(mapped(matrix, middle) - middle)),
+        "rotation_degrees": rotation_degrees(matrix),
+    }
+    if spread_mm is not None:
+        quality["spread_mm"] = spread_mm
+    return quality

@@ -1,0 +1,95 @@
+"""A moving scan on the fixed grid, and where it has something to say."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from monai.data import MetaTensor
+
+from refinefuse_med.registration.pose import Matrix
+from refinefuse_med.volume import Grid, grid_of, like, to_sitk
+
+__all__ = ["Interpolation", "field_of_view", "resample_to"]
+
+Interpolation = Literal["linear", "nearest"]
+
+EDGE_TOLERANCE_VOXELS = 1e-6
+"""A voxel centre this near to the edge of the field of view counts as outside."""
+
+
+def resample_to(
+    moving: MetaTensor,
+    grid: Grid,
+    matrix_fixed_to_moving_lps: Matrix,
+    *,
+    interpolation: Interpolation = "linear",
+) -> tuple[MetaTensor, torch.Tensor]:
+    """Resample `moving` onto `grid`.
+
+    Each voxel gets the interpolated value at its centre. Values are not averaged where
+    `grid` is coarser than `moving`: what is read off the result is then what moving holds
+    at that place, as in other viewers.
+
+    Parameters
+    ----------
+    moving : MetaTensor, shape (C, I, J, K)
+    grid : Grid
+        The fixed grid.
+    matrix_fixed_to_moving_lps : array, shape (4, 4)
+        Maps LPS mm points of fixed to moving, as ITK transforms do.
+    interpolation : {"linear", "nearest"}
+
+    Returns
+    -------
+    resampled : MetaTensor, shape (C, *grid.shape)
+        In moving's units, with moving's metadata. Outside the field of view: moving's
+        minimum where that is negative (air, in CT), else 0.
+    field_of_view : torch.Tensor, shape grid.shape, bool
+        See `field_of_view`.
+
+    Raises
+    ------
+    GeometryError
+        One of the grids is sheared.
+    """
+    grid.require_orthogonal("fixed")
+    outside = min(0.0, float(moving.min()))
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(matrix_fixed_to_moving_lps[:3, :3].ravel().tolist())
+    transform.SetTranslation(matrix_fixed_to_moving_lps[:3, 3].tolist())
+    resampler = sitk.ResampleImageFilter()
+    resampler.SetSize(grid.shape)
+    resampler.SetOutputSpacing(grid.spacing_mm)
+    resampler.SetOutputOrigin(grid.affine_lps[:3, 3].tolist())
+    resampler.SetOutputDirection(
+        (grid.affine_lps[:3, :3] / np.asarray(grid.spacing_mm)).ravel().tolist()
+    )
+    resampler.SetTransform(transform)
+    resampler.SetInterpolator(
+        sitk.sitkLinear if interpolation == "linear" else sitk.sitkNearestNeighbor
+    )
+    resampler.SetDefaultPixelValue(outside)
+    array = sitk.GetArrayFromImage(resampler.Execute(to_sitk(moving)))
+    array = array.transpose(2, 1, 0)[None] if array.ndim == 3 else array.transpose(3, 2, 1, 0)
+    inside = field_of_view(grid, grid_of(moving), matrix_fixed_to_moving_lps)
+    data = torch.from_numpy(np.ascontiguousarray(array))
+    data[:, ~inside] = outside
+    return like(moving, data, grid), inside
+
+
+def field_of_view(fixed: Grid, moving: Grid, matrix_fixed_to_moving_lps: Matrix) -> torch.Tensor:
+    """Where fixed voxel centres lie inside a voxel of moving, bool, shape ``fixed.shape``.
+
+    The field of view ends half a voxel beyond the centres of the outermost voxels.
+    """
+    to_index = np.linalg.inv(moving.affine_lps) @ matrix_fixed_to_moving_lps @ fixed.affine_lps
+    i, j, k = np.ogrid[tuple(slice(n) for n in fixed.shape)]
+    inside = np.ones(fixed.shape, dtype=bool)
+    for row, size in zip(to_index, moving.shape, strict=False):
+        index = row[0] * i + (row[1] * j + (row[2] * k + row[3]))
+        edge = size - 0.5 - EDGE_TOLERANCE_VOXELS
+        inside &= (index > EDGE_TOLERANCE_VOXELS - 0.5) & (index < edge)
+    return torch.from_numpy(inside)

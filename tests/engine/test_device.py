@@ -1,0 +1,58 @@
+"""Devices: the best one by default, and never another one than asked for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from refinefuse_med.engine import resolve_device
+from refinefuse_med.engine.device import is_out_of_memory
+from refinefuse_med.errors import DeviceError
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    def with_devices(cuda: int = 0, mps: bool = False) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return with_devices
+
+
+def test_auto_takes_cuda_then_mps_then_the_cpu(machine):
+    machine(cuda=2, mps=True)
+    assert resolve_device("auto") == torch.device("cuda:0")
+    machine(mps=True)
+    assert resolve_device("auto") == torch.device("mps")
+    machine()
+    assert resolve_device("auto") == torch.device("cpu")
+
+
+def test_a_device_by_name_is_the_one_that_is_named(machine):
+    machine(cuda=2, mps=True)
+    names = ("cpu", "mps", "cuda", "cuda:1")
+    assert [str(resolve_device(n)) for n in names] == ["cpu", "mps", "cuda:0", "cuda:1"]
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:7", "mps", "gpu"])
+def test_an_absent_device_is_an_error_and_not_the_cpu(machine, name):
+    machine()
+    with pytest.raises(DeviceError, match=rf"no device '{name}'; use one of cpu, auto"):
+        resolve_device(name)
+
+
+def test_a_wrong_gpu_number_names_those_that_are_there(machine):
+    machine(cuda=2)
+    with pytest.raises(DeviceError, match="'cuda:7'; use one of cuda:0, cuda:1, cpu, auto"):
+        resolve_device("cuda:7")
+
+
+def test_full_memory_is_told_from_other_errors():
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"))
+    assert is_out_of_memory(MemoryError())
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError) as full:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_out_of_memory(full.value)

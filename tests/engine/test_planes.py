@@ -1,0 +1,72 @@
+"""Slices in radiological display, from any grid."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+import torch
+
+from refinefuse_med.engine.planes import slices_of, to_display
+
+# A point of each side of a patient, in RAS mm.
+LEFT, RIGHT = (-30, 0, 0), (30, 0, 0)
+ANTERIOR, POSTERIOR = (0, 40, 0), (0, -40, 0)
+HEAD, FEET = (0, 0, 50), (0, 0, -50)
+
+# Rows run from the first to the second, columns from the third to the fourth.
+DISPLAY = {
+    "axial": (ANTERIOR, POSTERIOR, RIGHT, LEFT),
+    "coronal": (HEAD, FEET, RIGHT, LEFT),
+    "sagittal": (HEAD, FEET, ANTERIOR, POSTERIOR),
+}
+
+
+def _place(volume: torch.Tensor, affine_ras: np.ndarray, point, value: float) -> None:
+    index = np.linalg.inv(affine_ras) @ (*point, 1)
+    i, j, k = np.rint(index[:3]).astype(int)
+    volume[i, j, k] = value
+
+
+@pytest.mark.parametrize("plane", DISPLAY)
+def test_an_oblique_flipped_grid_is_shown_as_a_radiologist_sees_it(oblique, plane):
+    shape = np.array([200, 150, 60])
+    oblique[:3, 3] = -oblique[:3, :3] @ (shape / 2)
+    volume = torch.zeros(*shape)
+    for value, point in enumerate(DISPLAY[plane], start=1):
+        _place(volume, oblique, point, value)
+    slices = slices_of(to_display(oblique).apply(volume), plane)
+    at = {v: (slices == v).nonzero()[0].tolist() for v in (1, 2, 3, 4)}
+    assert at[1][1] < at[2][1]
+    assert at[3][2] < at[4][2]
+
+
+def test_axial_rows_and_columns_are_those_of_the_patient():
+    # An LPS grid is in display already, but for the order of its slices and axes.
+    volume = torch.arange(2 * 3 * 4).reshape(2, 3, 4)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0])
+    slices = slices_of(to_display(lps).apply(volume), "axial")
+    assert slices.shape == (4, 3, 2)
+    assert torch.equal(slices[0], volume[:, :, 3].T)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("signs", list(product((1, -1), repeat=3)))
+def test_every_axis_order_and_sign_is_undone(order, signs):
+    affine = np.eye(4)
+    affine[:3, :3] = np.eye(3)[:, order] * signs
+    turn = to_display(affine)
+    volume = torch.arange(2.0 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    assert torch.equal(turn.undo(turn.apply(volume)), volume)
+    # Axis n of the result points along left, posterior, inferior.
+    matrix = np.stack([affine[:3, axis] for axis in turn.permutation], axis=1)
+    matrix *= [-1 if axis in turn.flips else 1 for axis in turn.permutation]
+    np.testing.assert_array_equal(matrix, np.diag([-1, -1, -1]))
+
+
+def test_slices_are_a_view():
+    volume = torch.zeros(2, 3, 4, 5)
+    slices_of(volume, "sagittal")[1, 2] = 1
+    assert float(volume[1, 2].min()) == 1
+    assert float(volume.sum()) == 20

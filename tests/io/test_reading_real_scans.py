@@ -1,0 +1,146 @@
+"""Real scans of several makers, read as SimpleITK reads them; skipped where they are absent."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from refinefuse_med.errors import InputError, RefineFuseError
+from refinefuse_med.io import inspect_path, load_volume
+from refinefuse_med.volume import Keys, affine_lps, affine_ras, from_sitk, grid_of, source_of
+
+
+@pytest.fixture(scope="module")
+def unzipped(shared_data, tmp_path_factory):
+    root = tmp_path_factory.mktemp("real")
+    for name in ("thigh_pet_ct_mr", "dicom_cases"):
+        with zipfile.ZipFile(shared_data / "dicom" / f"{name}.zip") as file:
+            file.extractall(root / name)
+    return root
+
+
+def by_simpleitk(volume, folder: Path):
+    """The same series by SimpleITK, the files in our order."""
+    names = {str(sitk_uid(path)): str(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    order = [names[h.SOPInstanceUID] for h in source_of(volume).datasets]
+    return from_sitk(sitk.Cast(sitk.ReadImage(order), sitk.sitkFloat32))
+
+
+def sitk_uid(path: Path) -> str:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return reader.GetMetaData("0008|0018").rstrip("\0 ")
+
+
+@pytest.mark.parametrize(
+    ("folder", "slices"),
+    [
+        ("thigh_pet_ct_mr/thigh_study/MR_T1", 30),
+        ("thigh_pet_ct_mr/thigh_study/CT", 12),
+        ("dicom_cases/vendors/ge/anatomical/001", 4),
+        ("dicom_cases/vendors/philips/anatomical/001_implicit", 4),
+        ("dicom_cases/vendors/hitachi/anatomical/001", 4),
+        ("dicom_cases/vendors/generic/anatomical/002_non_isotropic", 4),
+    ],
+)
+def test_geometry_and_values_are_those_of_simpleitk(unzipped, folder, slices):
+    volume = load_volume(unzipped / folder)
+    other = by_simpleitk(volume, unzipped / folder)
+    assert volume.shape == other.shape
+    assert volume.shape[-1] == slices
+    assert grid_of(volume).same_as(grid_of(other), tolerance_mm=1e-2)
+    np.testing.assert_allclose(volume.numpy(), other.numpy(), rtol=1e-5, atol=1e-3)
+
+
+def test_pet_is_that_of_simpleitk_times_one_factor(unzipped):
+    folder = unzipped / "thigh_pet_ct_mr" / "thigh_study" / "PET"
+    volume = load_volume(folder)
+    other = by_simpleitk(volume, folder)
+    assert volume.meta[Keys.UNITS] == "SUVbw"
+    assert volume.shape == (1, 128, 128, 74)
+    assert grid_of(volume).same_as(grid_of(other), tolerance_mm=1e-2)
+    header = source_of(volume).datasets[0]
+    agent = header.RadiopharmaceuticalInformationSequence[0]
+    start = agent.RadiopharmaceuticalStartTime
+    seconds = [int(t[:2]) * 3600 + int(t[2:4]) * 60 + float(t[4:]) for t in
+               (header.SeriesTime, start)]  # fmt: skip
+    decay = 2 ** (-(seconds[0] - seconds[1]) / float(agent.RadionuclideHalfLife))
+    factor = float(header.PatientWeight) * 1000 / (float(agent.RadionuclideTotalDose) * decay)
+    np.testing.assert_allclose(volume.numpy(), other.numpy() * factor, rtol=1e-4, atol=1e-5)
+
+
+def test_the_enhanced_philips_frames_are_in_place(unzipped):
+    path = next((unzipped / "dicom_cases/vendors/philips_enhanced").rglob("*.dcm"))
+    volume = load_volume(path)
+    header = source_of(volume).datasets[0]
+    for group in header.PerFrameFunctionalGroupsSequence:
+        place = np.append(group.PlanePositionSequence[0].ImagePositionPatient, 1.0).astype(float)
+        index = np.linalg.solve(affine_lps(volume), place)
+        np.testing.assert_allclose(index[:3], [0, 0, round(index[2])], atol=1e-3)
+
+
+def test_four_encodings_of_one_series_read_alike(unzipped):
+    root = unzipped / "dicom_cases" / "vendors" / "generic"
+    volumes = [
+        load_volume(root / f"compressed_{codec}" / "001")
+        for codec in ("rle", "jpeg", "jpegls", "j2k")
+    ]
+    for other in volumes[1:]:
+        np.testing.assert_array_equal(volumes[0].numpy(), other.numpy())
+        np.testing.assert_array_equal(affine_ras(volumes[0]), affine_ras(other))
+
+
+def test_transfer_syntaxes_read_alike_or_say_which_is_not_supported(unzipped):
+    folder = unzipped / "dicom_cases" / "transfer_syntaxes"
+    whole = load_volume_alone(folder / "CTImage.dcm")
+    for path in sorted(folder.iterdir()):
+        lossy = "Process10_12" in path.name or "Process2_4" in path.name
+        if lossy:
+            with pytest.raises(InputError, match="cannot be decoded"):
+                load_volume_alone(path)
+        else:
+            np.testing.assert_array_equal(load_volume_alone(path).numpy(), whole.numpy())
+
+
+def load_volume_alone(path: Path):
+    """Read a slice that lies among other versions of itself, in a folder of its own."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "slice.dcm").write_bytes(path.read_bytes())
+        return load_volume(name)
+
+
+def test_awkward_files_are_all_accounted_for(unzipped):
+    root = unzipped / "dicom_cases"
+    found = inspect_path(root)
+    files = sum(path.is_file() for path in root.rglob("*"))
+    assert sum(entry.files for entry in found.series) + len(found.skipped) == files
+    for entry in found.series:
+        assert entry.usable or entry.reason
+        if entry.usable:
+            volume = load_volume(root / entry.path, series_uid=entry.series_instance_uid)
+            assert volume.shape[1:] == entry.shape
+        else:
+            assert "\n" not in entry.reason
+
+
+def test_of_a_study_the_role_decides(unzipped):
+    study = unzipped / "thigh_pet_ct_mr"
+    anatomical = load_volume(study, role="anatomical")
+    functional = load_volume(study, role="functional")
+    assert anatomical.meta[Keys.MODALITY] == "MR"
+    assert functional.meta[Keys.MODALITY] == "PT"
+    with pytest.raises(RefineFuseError):
+        load_volume(study, modality="NM")
+
+
+def test_a_sheared_nifti_is_told_unusable(shared_data):
+    (entry,) = inspect_path(shared_data / "volumes" / "sheared_affine_ct.nii.gz").series
+    assert not entry.usable
+    assert "sheared" in entry.reason

@@ -1,0 +1,99 @@
+"""All DICOM objects of one fusion, and our own reader on them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from refinefuse_med.io import load_volume, write_dicom
+from refinefuse_med.volume import (
+    Grid,
+    Keys,
+    SourceHeader,
+    get_meta,
+    grid_of,
+    like,
+    make_volume,
+    modality_of,
+    source_of,
+)
+from tests.io.dicom_sources import FRAME_UID, mr_source, pet_source
+
+SHAPE = (7, 9, 5)
+
+
+def _write(folder, affine, source=None):
+    grid = Grid(SHAPE, affine)
+    rng = np.random.default_rng(0)
+    fused = make_volume(rng.integers(0, 256, (3, *SHAPE), dtype=np.uint8), affine)
+    functional = make_volume(
+        rng.random(SHAPE) * 12,
+        affine,
+        modality="PT",
+        units="SUVbw",
+        source=pet_source(Grid((4, 4, 3), np.eye(4))),
+    )
+    paths = write_dicom(
+        folder, fused, functional, source or mr_source(grid), matrix_fixed_to_moving_lps=np.eye(4)
+    )
+    return paths, functional
+
+
+def test_all_objects_lie_in_one_study_and_one_frame_of_reference(tmp_path, oblique):
+    paths, _ = _write(tmp_path, oblique)
+    names = {path.relative_to(tmp_path).parts[0] for path in paths}
+    assert names == {"fused", "functional_registered", "registration.dcm"}
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in paths]
+    assert len({header.StudyInstanceUID for header in headers}) == 1
+    assert {header.FrameOfReferenceUID for header in headers} == {FRAME_UID}
+    assert len({header.SeriesInstanceUID for header in headers}) == 3
+    assert len({header.SeriesNumber for header in headers}) == 3
+    assert len({header.SOPInstanceUID for header in headers}) == len(headers)
+
+
+def test_no_registration_object_without_two_dicom_series(tmp_path, oblique):
+    paths, _ = _write(tmp_path, oblique, SourceHeader("nifti"))
+    assert "registration.dcm" not in {path.name for path in paths}
+
+
+def test_our_reader_gets_the_registered_volume_back(tmp_path, oblique):
+    _, functional = _write(tmp_path, oblique)
+    back = load_volume(tmp_path / "functional_registered")
+    assert modality_of(back) == "PT"
+    assert get_meta(back, Keys.UNITS) == "SUVbw"
+    assert get_meta(back, Keys.FRAME_OF_REFERENCE_UID) == FRAME_UID
+    # The reader may run K the other way; the places of the values must be the same.
+    voxels = np.array([(0, 0, 0, 1), (6, 2, 1, 1), (3, 8, 4, 1)]).T
+    places = grid_of(functional).affine_ras @ voxels
+    found = np.linalg.inv(grid_of(back).affine_ras) @ places
+    np.testing.assert_allclose(found, np.rint(found), atol=1e-3)
+    index = tuple(np.rint(found[:3]).astype(int))
+    expected = functional.numpy()[0][tuple(voxels[:3])]
+    np.testing.assert_allclose(back.numpy()[0][index], expected, atol=12 / 32767)
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
+def test_validator_finds_no_error_in_a_real_study(tmp_path, shared_data):
+    with zipfile.ZipFile(shared_data / "dicom" / "thigh_pet_ct_mr.zip") as archive:
+        archive.extractall(tmp_path / "in")
+    pet, mr = (load_volume(next((tmp_path / "in").rglob(name))) for name in ("PET", "MR_T1"))
+    grid = grid_of(mr)
+    small = Grid((16, 20, grid.shape[2]), grid.affine_ras)
+    functional = like(pet, pet.numpy()[0, :16, :20, : grid.shape[2]], small)
+    fused = like(mr, np.zeros((3, *small.shape), np.uint8), small)
+    out = tmp_path / "out"
+    write_dicom(out, fused, functional, source_of(mr), matrix_fixed_to_moving_lps=np.eye(4))
+    for path in (
+        Path("fused/0001.dcm"),
+        Path("functional_registered/0030.dcm"),
+        Path("registration.dcm"),
+    ):
+        done = subprocess.run(["dciodvfy", "-new", out / path], capture_output=True, text=True)
+        lines = (done.stdout + done.stderr).splitlines()
+        assert [line for line in lines if "Error" in line] == []

@@ -1,0 +1,41 @@
+"""What the tests of the napari plugin share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from refinefuse_med.volume import make_volume
+
+FRAME = "1.2.826.0.1.3680043.8.498.1"
+
+
+def _blob(affine, shape, at_ras, modality):
+    index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
+    place = index @ affine[:3, :3].T + affine[:3, 3]
+    values = np.exp(-(((place - at_ras) / 5) ** 2).sum(-1))
+    return make_volume(values, affine, modality=modality, frame_of_reference_uid=FRAME)
+
+
+def _centred(affine, spacing, shape):
+    affine = affine.copy()
+    affine[:3, :3] *= np.asarray(spacing) / np.linalg.norm(affine[:3, :3], axis=0)
+    affine[:3, 3] = -affine[:3, :3] @ ((np.asarray(shape) - 1) / 2)
+    return affine
+
+
+@pytest.fixture
+def hot_spot_ras():
+    """Where both volumes of `pair` are warm: off the middle on every axis, RAS mm."""
+    return np.array([6.0, -9.0, 4.0])
+
+
+@pytest.fixture
+def pair(oblique, hot_spot_ras):
+    """A tiny oblique, flipped MR and a straight PET, in one frame of reference."""
+    fixed, moving = (24, 20, 12), (16, 18, 14)
+    straight = np.diag([-1.0, -1.0, 1.0, 1.0])
+    return (
+        _blob(_centred(oblique, (2, 2.5, 4), fixed), fixed, hot_spot_ras, "MR"),
+        _blob(_centred(straight, (3, 3, 3), moving), moving, hot_spot_ras, "PT"),
+    )

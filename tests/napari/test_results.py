@@ -1,0 +1,96 @@
+"""Results among the layers: one of a kind, renewed in place, set up as the user has it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+
+from napari.components import LayerList
+from napari.layers import Image, Labels
+
+from refinefuse_napari._bridge import METADATA
+from refinefuse_napari._results import RESULT, candidates, show_result, suggest_pair
+
+
+def result(value, kind="fused", rgb=False, **attributes):
+    data = np.full((2, 3, 4, 3) if rgb else (2, 3, 4), value, dtype=np.uint8)
+    metadata = {RESULT: (kind, "a", "b"), "record": value}
+    return data, {"name": kind, "rgb": rgb, "metadata": metadata, **attributes}, "image"
+
+
+def scan(modality, name):
+    return Image(np.zeros((2, 3, 4)), name=name, metadata={METADATA: {"modality": modality}})
+
+
+def test_a_second_run_renews_the_layer_in_place():
+    layers = LayerList([scan("MR", "mr")])
+    first = show_result(layers, result(1))
+    second = show_result(layers, result(2, scale=(3, 2, 1)))
+    assert second is first
+    assert len(layers) == 2
+    assert first.data.max() == 2
+    assert first.scale.tolist() == [3, 2, 1]
+    assert first.metadata["record"] == 2
+
+
+def test_results_of_another_kind_or_pair_get_a_layer_of_their_own():
+    layers = LayerList()
+    show_result(layers, result(1))
+    show_result(layers, result(1, kind="registered"))
+    assert len(layers) == 2
+
+
+def test_the_display_set_up_by_the_user_outlives_a_renewal():
+    layers = LayerList()
+    layer = show_result(layers, result(1, colormap="red", opacity=1.0))
+    layer.colormap, layer.opacity, layer.visible, layer.name = "blue", 0.3, False, "mine"
+    show_result(layers, result(2, colormap="red", opacity=1.0))
+    assert (layer.colormap.name, layer.opacity, layer.visible) == ("blue", 0.3, False)
+    assert layer.name == "mine"
+
+
+def test_a_result_that_turns_from_colour_to_grey_keeps_its_place():
+    layers = LayerList()
+    show_result(layers, result(1, rgb=True))
+    layers.append(scan("MR", "above"))
+    fresh = show_result(layers, result(2, rgb=False))
+    assert not fresh.rgb
+    assert [layer.name for layer in layers] == ["fused", "above"]
+
+
+def test_only_scalar_volumes_that_are_not_results_are_candidates():
+    layers = LayerList(
+        [
+            scan("MR", "mr"),
+            Image(np.zeros((4, 4)), name="picture"),
+            Image(np.zeros((2, 4, 4, 3), dtype=np.uint8), rgb=True, name="colour"),
+            Labels(np.zeros((2, 3, 4), dtype=int)),
+        ]
+    )
+    show_result(layers, result(1))
+    assert [layer.name for layer in candidates(layers)] == ["mr"]
+
+
+@pytest.mark.parametrize(
+    ("modalities", "expected"),
+    [
+        (["PT", "MR"], ("MR", "PT")),
+        (["CT", "PT"], ("CT", "PT")),
+        (["CT", "MR"], ("MR", "CT")),
+        (["CT", "NM", "MR"], ("MR", "NM")),
+        (["OT", "OT"], ("OT", "OT")),
+    ],
+)
+def test_the_pair_is_suggested_by_modality(modalities, expected):
+    layers = [scan(modality, modality) for modality in modalities]
+    anatomical, functional = suggest_pair(layers)
+    assert (anatomical.name, functional.name) == expected
+    assert anatomical is not functional
+
+
+def test_without_two_layers_nothing_is_suggested():
+    assert suggest_pair([]) == (None, None)
+    (only,) = layers = [scan("PT", "pet")]
+    assert suggest_pair(layers) == (only, None)
