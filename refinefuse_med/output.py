@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refinefuse_med import io
 from refinefuse_med.config import OutputConfig, OutputFormat
-from refinefuse_med.volume import Keys, get_meta, grid_of, source_of
+from refinefuse_med.volume import Keys, get_meta, grid_of, modality_of, source_of
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -29,8 +29,8 @@ def formats_of(anatomical: MetaTensor, config: OutputConfig) -> tuple[OutputForm
 def save_result(result: FusionResult, out: Path, config: OutputConfig) -> Path:
     """Write a fusion as the folder `out`, whole or not at all.
 
-    The registered functional volume is written as NIfTI whatever the format, since that is
-    where its real units are kept.
+    The registered functional volume is written as NIfTI whatever the format, since DICOM holds
+    its values in 16 bits only.
 
     Returns
     -------
@@ -50,11 +50,15 @@ def save_result(result: FusionResult, out: Path, config: OutputConfig) -> Path:
         io.write_nifti(result.functional_registered, folder / "functional_registered.nii.gz")
         _write_transform(result.registration, result.anatomical, folder)
         if "dicom" in formats:
-            io.write_secondary_capture(
+            registered = result.registration.method != "none"
+            io.write_dicom(
+                folder / "dicom",
                 result.fused,
+                result.functional_registered,
                 source_of(result.anatomical),
-                folder / "dicom" / "fused",
-                description=_series_description(result),
+                matrix_fixed_to_moving_lps=result.transform if registered else None,
+                window=result.picture.windows["functional"],
+                description=f"RefineFuse {'+'.join(_modalities(result))} (research use only)",
             )
         if config.preview or config.report:
             _write_preview(result, folder / "preview.png")
@@ -62,7 +66,7 @@ def save_result(result: FusionResult, out: Path, config: OutputConfig) -> Path:
             io.write_report(folder / "report.html", result.record, folder / "preview.png")
         return result.record
 
-    return _save(out, config, write)
+    return _save(out, config, (result.anatomical, result.functional_registered), write)
 
 
 def save_registration(pair: RegisteredPair, out: Path, config: OutputConfig) -> Path:
@@ -73,11 +77,17 @@ def save_registration(pair: RegisteredPair, out: Path, config: OutputConfig) -> 
         _write_transform(pair.registration, pair.fixed, folder)
         return pair.record
 
-    return _save(out, config, write)
+    return _save(out, config, (pair.fixed, pair.registered), write)
 
 
-def _save(out: Path, config: OutputConfig, write: Callable[[Path], dict[str, Any]]) -> Path:
-    with io.AtomicFolder(out, config.if_exists) as folder:
+def _save(
+    out: Path,
+    config: OutputConfig,
+    volumes: Iterable[MetaTensor],
+    write: Callable[[Path], dict[str, Any]],
+) -> Path:
+    sources = {source_of(volume).path for volume in volumes} - {""}
+    with io.AtomicFolder(out, config.if_exists, inputs=sources) as folder:
         record = write(folder)
         written = (p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
         record["outputs"] = sorted([*(p.as_posix() for p in written), "result.json"])
@@ -93,10 +103,8 @@ def _write_transform(aligned: RegistrationResult, fixed: MetaTensor, folder: Pat
         )
 
 
-def _series_description(result: FusionResult) -> str:
-    inputs = result.record["inputs"]
-    pair = "+".join(inputs[role]["modality"] for role in ("anatomical", "functional"))
-    return f"RefineFuse {pair} (research use only)"
+def _modalities(result: FusionResult) -> tuple[str, str]:
+    return modality_of(result.anatomical), modality_of(result.functional_registered)
 
 
 def _write_preview(result: FusionResult, path: Path) -> None:
@@ -111,4 +119,6 @@ def _write_preview(result: FusionResult, path: Path) -> None:
         units=get_meta(result.functional_registered, Keys.UNITS) or "a.u.",
         colours=picture.colours,
         verdict=result.registration.verdict,
+        method=result.registration.method,
+        labels=(*_modalities(result), "RefineFuse"),
     )

@@ -127,7 +127,8 @@ class Grid:
     @property
     def directions_ras(self) -> Affine:
         """Unit vectors of the I, J, K axes as columns, RAS."""
-        return self.affine_ras[:3, :3] / np.asarray(self.spacing_mm)
+        directions: Affine = self.affine_ras[:3, :3] / np.asarray(self.spacing_mm)
+        return directions
 
     @property
     def orientation(self) -> str:
@@ -195,6 +196,8 @@ def make_volume(
     GeometryError
         The affine is not finite or not invertible.
     """
+    if isinstance(data, np.ndarray):
+        data = np.require(data, requirements=["C", "W"])  # torch cannot share other memory
     tensor = torch.as_tensor(data)
     if tensor.ndim == 3:
         tensor = tensor[None]

@@ -7,7 +7,6 @@ their anatomical places. All coordinates are RAS millimetres; +x is the patient'
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,15 +15,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-
-Array = NDArray[np.float32]
-Point = tuple[float, float, float]
-
-LOW, HIGH = np.array([-104, -136, -106]), np.array([104, 126, 108])
-"""Extent of the model, RAS mm; its voxels are 1 mm."""
-
-MARGIN, FAR = 20, 1e3
-"""Distances are exact up to `MARGIN` mm around a solid; beyond they are `FAR`."""
+from solids import Array, Point, Space, inside, signed_distance, smooth_noise, union
 
 LESION: Point = (-34.0, 16.0, 35.0)
 LESION_RADIUS = 12.0
@@ -78,108 +69,6 @@ class Head:
     maps: dict[str, Array]
     affine_ras: NDArray[np.float64]
     landmarks: dict[str, Point]
-
-
-def smooth_noise(shape: tuple[int, ...], scale_mm: float, rng: np.random.Generator) -> Array:
-    """Gaussian random field of unit variance whose grains are about `scale_mm` wide."""
-    coarse = rng.standard_normal([int(n / scale_mm) + 4 for n in shape]).astype(np.float32)
-    zoom = ndimage.zoom(coarse, scale_mm, order=3)[tuple(slice(0, n) for n in shape)]
-    return (zoom / zoom.std()).astype(np.float32)
-
-
-class Space:
-    """Coordinates at every voxel, bent a little so that no two halves are mirror images."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        shape = tuple(int(n) + 1 for n in HIGH - LOW)
-        self.shape = shape
-        self.affine_ras = np.eye(4)
-        self.affine_ras[:3, 3] = LOW
-        axes = [np.arange(n, dtype=np.float32) + low for n, low in zip(shape, LOW, strict=True)]
-        straight = np.meshgrid(*axes, indexing="ij")
-        self.straight = np.stack(straight)
-        self.bent = self.straight + np.stack([0.6 * smooth_noise(shape, 60, rng) for _ in range(3)])
-
-    def ellipsoid(self, center: Point, radii: Point, *, paired: bool = False) -> Array:
-        """Approximate signed distance (mm, negative inside); `paired`: on both sides."""
-
-        def distance(p: Array) -> Array:
-            q = (p - _column(center)) / _column(radii)
-            length = np.sqrt((q * q).sum(0)) + 1e-6
-            q /= _column(radii)
-            return length * (length - 1) / (np.sqrt((q * q).sum(0)) + 1e-6)
-
-        c, r = np.asarray(center), np.asarray(radii)
-        return self._evaluate(distance, c - r, c + r, paired)
-
-    def rod(
-        self,
-        start: Point,
-        end: Point,
-        radius: float,
-        *,
-        end_radius: float | None = None,
-        paired: bool = False,
-    ) -> Array:
-        """Signed distance to a rod with round ends, or a round cone."""
-        a, axis = np.asarray(start), np.subtract(end, start)
-        widening = (end_radius or radius) - radius
-
-        def distance(p: Array) -> Array:
-            p = p - _column(start)
-            t = np.clip(np.tensordot(axis.astype(np.float32), p, 1) / (axis @ axis), 0, 1)
-            p -= _column(axis) * t
-            return np.sqrt((p * p).sum(0)) - (radius + np.float32(widening) * t)
-
-        thick = max(radius, radius + widening)
-        return self._evaluate(
-            distance, np.minimum(a, end) - thick, np.maximum(a, end) + thick, paired
-        )
-
-    def _evaluate(
-        self, distance: Callable[[Array], Array], low: Array, high: Array, paired: bool
-    ) -> Array:
-        """Fill a grid with `distance` near the box from `low` to `high`, far away elsewhere."""
-        result = np.full(self.shape, FAR, np.float32)
-        start = np.clip(low - MARGIN - LOW, 0, None).astype(int)
-        stop = np.clip(high + MARGIN - LOW, 0, self.shape).astype(int)
-        box = tuple(slice(i, j) for i, j in zip(start, stop, strict=True))
-        result[box] = distance(self.bent[:, *box])
-        if paired:
-            # The left one is the right one seen from the other side: x changes its sign.
-            near = np.array([-high[0] - MARGIN, MARGIN - low[0]]) - LOW[0]
-            box = (slice(*np.clip(near, 0, None).astype(int)), *box[1:])
-            mirrored = self.bent[:, *box] * _column((-1, 1, 1))
-            result[box] = np.minimum(result[box], distance(mirrored))
-        return result
-
-
-def _column(values: object) -> Array:
-    return np.asarray(values, np.float32).reshape(3, 1, 1, 1)
-
-
-def union(*distances: Array, blend: float = 0.0) -> Array:
-    """Union of solids; `blend` mm rounds the seams (polynomial smooth minimum)."""
-    result = distances[0]
-    for other in distances[1:]:
-        if blend:
-            h = np.clip(blend - np.abs(result - other), 0, None) / blend
-            result = np.minimum(result, other) - h * h * blend / 4
-        else:
-            result = np.minimum(result, other)
-    return result
-
-
-def inside(distance: Array, edge_mm: float = 1.0) -> Array:
-    """Occupancy in [0, 1] with an edge `edge_mm` wide, as partial volume gives."""
-    return np.clip(0.5 - distance / edge_mm, 0, 1)
-
-
-def signed_distance(mask: NDArray[np.bool_]) -> Array:
-    """Distance in mm to the surface of `mask`, negative inside."""
-    outside = ndimage.distance_transform_edt(~mask)
-    within = ndimage.distance_transform_edt(mask)
-    return (outside - within).astype(np.float32)
 
 
 class Canvas:
@@ -238,8 +127,8 @@ def build_head(template_folder: Path, rng: np.random.Generator) -> Head:
 def _skull_thickness(space: Space, rng: np.random.Generator) -> Array:
     x, y, z = space.bent
     thickness = 6.2 + 0.5 * smooth_noise(space.shape, 28, rng)
-    thickness += 3.5 * _bump(space, (0, -112, -22), 16)  # external occipital protuberance
-    thickness += 2.0 * _bump(space, (0, 78, -5), 30)
+    thickness += 3.5 * space.bump((0, -112, -22), 16)  # external occipital protuberance
+    thickness += 2.0 * space.bump((0, 78, -5), 30)
     squama = np.exp(-(((y - 5) / 45) ** 2) - ((z + 22) / 26) ** 2) * np.clip(
         (np.abs(x) - 45) / 20, 0, 1
     )
@@ -247,17 +136,12 @@ def _skull_thickness(space: Space, rng: np.random.Generator) -> Array:
     return np.clip(thickness - 2.8 * squama - 2.6 * base, 2.4, 11).astype(np.float32)
 
 
-def _bump(space: Space, center: Point, width: float) -> Array:
-    away = space.bent - np.float32(center).reshape(3, 1, 1, 1)
-    return np.exp(-(away * away).sum(0) / (2 * width * width))
-
-
 def _paint_soft_tissue(
     canvas: Canvas, space: Space, outer_skull: Array, rng: np.random.Generator
 ) -> None:
     solid = space.ellipsoid
     scalp = 5.0 + 0.5 * smooth_noise(space.shape, 22, rng)
-    scalp += 3.0 * _bump(space, (0, -112, -45), 25)
+    scalp += 3.0 * space.bump((0, -112, -45), 25)
     body = union(
         outer_skull - scalp,
         solid((0, 38, -62), (63, 53, 62)),
@@ -429,16 +313,12 @@ def _paint_cavity(canvas: Canvas, depth: Array, template: dict[str, Array]) -> N
 
 
 def _paint_markers(canvas: Canvas, space: Space, rng: np.random.Generator) -> dict[str, Point]:
-    # On the straight coordinates, and the lesion's centre measured: both are the truth.
-    def ball(center: Point, radius: float) -> Array:
-        away = space.straight - _column(center)
-        return np.sqrt((away * away).sum(0)) - radius
-
+    # The lesion's centre is measured: its rough surface moves it a little.
     roughness = 1.3 * smooth_noise(space.shape, 12, rng)
-    lesion = inside(ball(LESION, LESION_RADIUS) + roughness, 4.0)
+    lesion = inside(space.ball(LESION, LESION_RADIUS) + roughness, 4.0)
     texture = np.exp(0.12 * smooth_noise(space.shape, 5, rng))
     canvas.paint(lesion, TUMOUR)
     canvas.maps["t1"] *= 1 + lesion * (texture - 1)
-    canvas.paint(inside(ball(MARKER, MARKER_RADIUS)), CAPSULE)
+    canvas.paint(inside(space.ball(MARKER, MARKER_RADIUS)), CAPSULE)
     x, y, z = (float((lesion * axis).sum() / lesion.sum()) for axis in space.straight)
     return {"lesion": (x, y, z), "marker": MARKER}

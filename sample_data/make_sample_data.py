@@ -16,10 +16,11 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from head import LESION_RADIUS, Array, Head, Point, build_head
+from head import LESION_RADIUS, Head, build_head
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
+from solids import Array, Point
 
 from refinefuse_med.sample.volumes import SCAN_FILES
 from refinefuse_med.volume import LPS_FROM_RAS

@@ -44,11 +44,6 @@ class Request:
     functional: LayerSnapshot
     config: FusionConfig
 
-    @property
-    def pair(self) -> str:
-        """The two layers in words."""
-        return f"{self.functional.name} on {self.anatomical.name}"
-
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -120,11 +115,12 @@ class Controller:
         layer = on_grid_of(
             request.anatomical,
             pair.registered,
-            name=request.pair,
+            name=f"{request.functional.name} registered",
             metadata=_provenance("registered", request, pair.record),
             colormap=palette_colormap(colormap),
             contrast_limits=auto_window(pair.registered, pair.field_of_view, role="functional"),
             blending="additive",
+            opacity=0.6,
         )
         return _outcome(pair.record, layer)
 
@@ -146,7 +142,7 @@ class Controller:
         layer = on_grid_of(
             request.anatomical,
             result.fused,
-            name=f"{request.pair}, fused",
+            name=f"{request.anatomical.name} + {request.functional.name}",
             metadata=_provenance("fused", request, result.record),
             **grey,
         )

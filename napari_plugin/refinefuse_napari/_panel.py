@@ -29,7 +29,7 @@ from refinefuse_med import config as configs
 from refinefuse_med.errors import RefineFuseError, UsageError
 from refinefuse_napari._bridge import snapshot
 from refinefuse_napari._controller import Controller, Outcome, Request, State, device_in_words
-from refinefuse_napari._results import candidates, is_result, show_result, suggest_pair
+from refinefuse_napari._results import candidates, is_result, look_at, show_result, suggest_pair
 from refinefuse_napari._worker import Job, Work
 
 if TYPE_CHECKING:
@@ -180,6 +180,7 @@ class FusionPanel(QWidget):
             if layer is not fresh and (layer is functional or is_result(layer)):
                 layer.visible = False
         self.viewer.layers.selection.active = fresh
+        look_at(self.viewer, fresh)
 
     def _show_state(self, state: State) -> None:
         running = state is State.RUNNING
@@ -195,8 +196,8 @@ class FusionPanel(QWidget):
         outcome = self.controller.outcome
         self.verdict.setText(outcome.summary if outcome else "")
         verdict = "failed" if state is State.FAILED else outcome and outcome.verdict
-        colour = _VERDICT_COLOURS.get(verdict or "", "palette(text)")
-        self.verdict.setStyleSheet(f"color: {colour}")
+        colour = _VERDICT_COLOURS.get(verdict or "")
+        self.verdict.setStyleSheet(f"color: {colour}" if colour else "")
 
     def _show_progress(self, stage: str, fraction: float) -> None:
         self.progress.setValue(round(100 * fraction))

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 from refinefuse_napari._bridge import modality_of_layer
 
 if TYPE_CHECKING:
-    from napari.components import LayerList
+    from napari.components import LayerList, ViewerModel
     from napari.layers import Image
 
     from refinefuse_napari._bridge import LayerData
 
-__all__ = ["RESULT", "candidates", "is_result", "show_result", "suggest_pair"]
+__all__ = ["RESULT", "candidates", "is_result", "look_at", "show_result", "suggest_pair"]
 
 RESULT: Final = "refinefuse_result"
 """Metadata key of a layer made by us: its kind and the identities of the two layers it is of."""
@@ -38,8 +38,10 @@ def show_result(layers: LayerList, layer_data: LayerData) -> Image:
     identity = attributes["metadata"][RESULT]
     present = next((x for x in layers if x.metadata.get(RESULT) == identity), None)
     if present is None:
-        layers.append(Layer.create(data, attributes, layer_type))
-        return layers[-1]
+        fresh = Layer.create(data, attributes, layer_type)
+        layers.append(fresh)
+        # Not layers[-1], which is a proxy where a plugin asks, and never the same object.
+        return fresh
     if present.rgb != attributes["rgb"]:
         # A layer cannot turn from colour to grey: the new one takes its place.
         index = layers.index(present)
@@ -54,6 +56,20 @@ def show_result(layers: LayerList, layer_data: LayerData) -> Image:
         if name not in _KEPT_BY_THE_USER:
             setattr(present, name, value)
     return present
+
+
+def look_at(viewer: ViewerModel, layer: Image) -> None:
+    """Turn the viewer to a layer, where the slice that it shows misses the layer."""
+    dims, (low, high) = viewer.dims, layer.extent.world
+    # napari counts the axes of a layer from the last.
+    aside = {
+        axis: axis - dims.ndim for axis in dims.not_displayed if axis >= dims.ndim - layer.ndim
+    }
+    if all(low[at] <= dims.point[axis] <= high[at] for axis, at in aside.items()):
+        return
+    for axis, at in aside.items():
+        dims.set_point(axis, (low[at] + high[at]) / 2)
+    viewer.reset_view(layers=[layer])
 
 
 def candidates(layers: LayerList) -> list[Image]:

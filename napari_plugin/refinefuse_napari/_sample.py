@@ -33,4 +33,4 @@ def _pair(functional: Modality) -> list[LayerData]:
     from refinefuse_napari._bridge import image_layer
 
     modalities: tuple[Modality, ...] = ("mr", functional)
-    return [image_layer(sample_volume(m), f"{_NAMES[m]} sample") for m in modalities]
+    return [image_layer(sample_volume(m), _NAMES[m]) for m in modalities]

@@ -11,7 +11,7 @@ import click
 from refinefuse_med import __version__
 from refinefuse_med.cli.options import print_json
 
-_LIBRARIES = ("torch", "monai", "numpy", "nibabel", "pydicom", "SimpleITK", "highdicom", "napari")
+_LIBRARIES = ("torch", "monai", "numpy", "nibabel", "pydicom", "SimpleITK", "napari")
 
 
 @click.command()

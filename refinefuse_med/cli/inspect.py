@@ -10,6 +10,8 @@ import click
 from refinefuse_med.cli.options import print_json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from refinefuse_med.io.inspection import Inspection, SeriesEntry
 
 
@@ -32,36 +34,47 @@ def inspect(path: Path, as_json: bool, verbose: bool) -> None:
 
 
 def _print_tables(found: Inspection) -> None:
-    from collections import Counter
-
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     console = Console()
+    table = Table(show_lines=True)
+    for title in ("series", "files", "grid", "units", "usable"):
+        table.add_column(title, overflow="fold")
+    for entry in found.series:
+        cells = (
+            f"{entry.modality} {entry.description or entry.path}",
+            str(entry.files),
+            _grid(entry),
+            entry.units,
+            _verdict(entry),
+        )
+        table.add_row(*(escape(cell) for cell in cells))
     if found.series:
-        table = Table(show_lines=True)
-        for title in ("modality", "description", "files", "shape", "spacing mm", "units", "usable"):
-            table.add_column(title, overflow="fold")
-        for entry in found.series:
-            table.add_row(
-                entry.modality,
-                escape(entry.description or entry.path),
-                str(entry.files),
-                " x ".join(str(n) for n in entry.shape),
-                " x ".join(f"{size:.3g}" for size in entry.spacing_mm or ()),
-                entry.units,
-                escape(_verdict(entry)),
-            )
         console.print(table)
-    for reason, count in Counter(item.reason for item in found.skipped).most_common():
-        console.print(f"skipped {count}: {reason}", markup=False, highlight=False)
+    names: dict[str, list[str]] = {}
+    for item in found.skipped:
+        names.setdefault(item.reason, []).append(item.name)
+    for reason, files in names.items():
+        shown = ", ".join(files[:3]) + (", ..." if len(files) > 3 else "")
+        _print(console, f"skipped {len(files)}: {reason} ({shown})")
     usable = sum(entry.usable for entry in found.series)
-    console.print(
+    _print(
+        console,
         f"{usable} of {len(found.series)} series usable, {len(found.skipped)} files skipped",
-        markup=False,
-        highlight=False,
     )
+
+
+def _print(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _grid(entry: SeriesEntry) -> str:
+    shape = " x ".join(str(n) for n in entry.shape)
+    if entry.spacing_mm is None:
+        return shape
+    return f"{shape}\n{' x '.join(f'{size:.3g}' for size in entry.spacing_mm)} mm"
 
 
 def _verdict(entry: SeriesEntry) -> str:

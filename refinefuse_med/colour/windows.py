@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float32]
 
-__all__ = ["BONE_HU", "SOFT_TISSUE_HU", "Role", "apply_window", "auto_window"]
+__all__ = ["ANATOMY_WHITE", "BONE_HU", "SOFT_TISSUE_HU", "Role", "apply_window", "auto_window"]
 
 Role = Literal["anatomical", "functional"]
 
@@ -25,6 +25,10 @@ SOFT_TISSUE_HU: Final = (-160.0, 240.0)
 BONE_HU: Final = (0.0, 1000.0)
 """CT in the functional role, where it brings the bone: water is black, soft tissue below a
 tenth of the scale so that the MRI shows through, cortical bone white."""
+
+ANATOMY_WHITE: Final = 0.8
+"""Level at which the brightest tissue of an anatomical MR is shown. On white there is no room
+for a colour, nor for an uptake or a bone that is brighter than the tissue around it."""
 
 _UPTAKE_MODALITIES: Final = frozenset({"PT", "NM"})
 _WHITE_PERCENTILE: Final = 99.5
@@ -48,7 +52,8 @@ def auto_window(
     MR and all others
         From the median of the air, so that the background is black and not noisy grey, to
         the 99.5th percentile of the foreground. Air is what lies in the lowest tenth of
-        the range; a volume without any starts at its smallest value.
+        the range; a volume without any starts at its smallest value. As anatomy, that
+        percentile is shown at `ANATOMY_WHITE`.
 
     The foreground is what lies above the mean (as in Nyul and Udupa, "On standardizing the
     MR image intensity scale", Magn Reson Med 42, 1999).
@@ -60,7 +65,7 @@ def auto_window(
     mask : Tensor of bool, shape (I, J, K), optional
         Voxels to look at, such as the field of view of a resampled volume.
     role : {"anatomical", "functional"}
-        What a CT is to show.
+        What the volume is to bring to the fusion.
 
     Returns
     -------
@@ -72,8 +77,11 @@ def auto_window(
         return BONE_HU if role == "functional" else SOFT_TISSUE_HU
     values = _sample(volume, mask)
     high = _white(values)
-    low = 0.0 if modality in _UPTAKE_MODALITIES else _air(values, high)
-    return (low, high) if low < high else (low, low + 1.0)
+    if modality in _UPTAKE_MODALITIES:
+        return (0.0, high) if high > 0 else (0.0, 1.0)
+    low = _air(values, high)
+    span = (high - low) / (ANATOMY_WHITE if role == "anatomical" else 1.0)
+    return (low, low + span) if span > 0 else (low, low + 1.0)
 
 
 def apply_window(data: torch.Tensor, window: tuple[float, float]) -> torch.Tensor:

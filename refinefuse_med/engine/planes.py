@@ -53,7 +53,7 @@ class Reorientation:
     def undo(self, volume: torch.Tensor) -> torch.Tensor:
         """New to old axes."""
         i, j, k = np.argsort(self.permutation).tolist()
-        return _permute(volume, (i, j, k)).flip(self._last(self.flips))
+        return _permute(volume, (i, j, k)).flip(self._last(self.flips)).contiguous()
 
     @staticmethod
     def _last(axes: tuple[int, ...]) -> tuple[int, ...]:

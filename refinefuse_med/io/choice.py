@@ -42,10 +42,10 @@ def choose(
     Raises
     ------
     InputError
-        No series, none of that UID or modality, several patients, or the reason why the only
-        one cannot be read.
+        No series, none of that UID or modality, several patients, or the reason why the
+        largest cannot be read.
     GeometryError
-        The slices of the only series do not make one grid.
+        The slices of the largest series do not make one grid.
     """
     option = f"--{role}-series" if role else "series_uid"
     if series_uid is not None:
@@ -58,18 +58,7 @@ def choose(
         raise InputError("no DICOM image and no NIfTI file found", where=where)
     plans, refusals = _plans(stacks)
     if not plans:
-        if len(refusals) == 1:
-            only = refusals[0]
-            raise type(only)(
-                only.what if only.where is None else f"{only.where}: {only.what}",
-                where=where,
-                hint=only.hint,
-            ) from only
-        raise InputError(
-            f"none of {len(refusals)} series can be read, the first because: {refusals[0]}",
-            where=where,
-            hint="see the others with: refinefuse inspect",
-        )
+        raise _refusal(refusals, where)
     plans = _of_modality(plans, modality, where)
     if series_uid is None and len({p.stack.patient for p in plans}) > 1:
         raise InputError(
@@ -86,14 +75,24 @@ def choose(
 
 
 def _plans(stacks: Sequence[Stack]) -> tuple[list[Plan], list[RefineFuseError]]:
+    """Plan every stack; the refusals are in the order of their number of files."""
     plans: list[Plan] = []
     refusals: list[RefineFuseError] = []
-    for stack in stacks:
+    for stack in sorted(stacks, key=lambda stack: -len(stack.files)):
         try:
             plans.append(plan(stack))
         except RefineFuseError as error:
             refusals.append(error)
     return plans, refusals
+
+
+def _refusal(refusals: Sequence[RefineFuseError], where: object) -> RefineFuseError:
+    """Say why nothing can be read: the reason of the largest series stands for all."""
+    largest = refusals[0]
+    reason = largest.what if largest.where is None else f"{largest.where}: {largest.what}"
+    if len(refusals) > 1:
+        reason = f"none of {len(refusals)} series can be read; the largest: {reason}"
+    return type(largest)(reason, where=where, hint=largest.hint)
 
 
 def _of_modality(plans: list[Plan], modality: str | None, where: object) -> list[Plan]:

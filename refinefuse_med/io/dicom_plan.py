@@ -10,11 +10,10 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.uid import UID
 
 from refinefuse_med.errors import InputError
 from refinefuse_med.io.discovery import Stack
-from refinefuse_med.io.elements import image_type, numbers, text
+from refinefuse_med.io.elements import image_type, integer, text, uid_name
 from refinefuse_med.io.frames import frames_of
 from refinefuse_med.io.geometry import Frame, stack_geometry
 from refinefuse_med.io.headers import DicomFile
@@ -63,8 +62,8 @@ class Plan:
         """Voxels along I, J, K."""
         header = self.stack.header
         return (
-            int(header.Columns) + self.grown[0],
-            int(header.Rows) + self.grown[1],
+            integer(header, "Columns") + self.grown[0],
+            integer(header, "Rows") + self.grown[1],
             len(self.frames),
         )
 
@@ -133,7 +132,7 @@ def _refuse_other_kinds(stack: Stack) -> None:
     modality = text(header, "Modality").upper() or "OT"
     photometric = text(header, "PhotometricInterpretation")
     kinds = image_type(header)
-    if "Secondary Capture" in UID(text(header, "SOPClassUID")).name:
+    if "Secondary Capture" in uid_name(text(header, "SOPClassUID")):
         raise InputError("secondary capture: a picture, not a scan")
     if "MOSAIC" in kinds:
         raise InputError(
@@ -146,7 +145,7 @@ def _refuse_other_kinds(stack: Stack) -> None:
         raise InputError(f"modality {modality} is not one that can be fused")
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise InputError(f"not a grey image ({photometric or 'no PhotometricInterpretation'})")
-    if not all(numbers(header, name) for name in ("Rows", "Columns", "BitsAllocated")):
+    if not all(integer(header, name) > 0 for name in ("Rows", "Columns", "BitsAllocated")):
         raise InputError("no image size (Rows, Columns, BitsAllocated)")
 
 

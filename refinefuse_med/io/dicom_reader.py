@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from refinefuse_med.errors import InputError
 from refinefuse_med.io.dicom_plan import Plan
+from refinefuse_med.io.elements import integer
 from refinefuse_med.io.geometry import upright
 from refinefuse_med.io.headers import read_dataset
 from refinefuse_med.io.pixels import images
@@ -48,7 +49,7 @@ def read_plan(
     """
     data = np.empty(plan.shape, dtype=np.float32)
     header = plan.stack.header
-    rows, columns = int(header.Rows), int(header.Columns)
+    rows, columns = integer(header, "Rows"), integer(header, "Columns")
     planes: dict[int, dict[int, int]] = defaultdict(dict)
     for k, frame in enumerate(plan.frames):
         planes[frame.file][frame.index] = k

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, MediaStorageDirectoryStorage
+from pydicom.uid import MediaStorageDirectoryStorage
 
 from refinefuse_med.errors import InputError
-from refinefuse_med.io.elements import image_type, numbers, text
+from refinefuse_med.io.elements import image_type, integer, numbers, text, uid_name
 from refinefuse_med.io.headers import DicomFile, NotDicomError, read_header
 
 __all__ = ["Discovery", "Skipped", "Stack", "discover", "stacks_of"]
@@ -111,7 +111,7 @@ def read_image(path: Path, name: str) -> DicomFile | Skipped:
     if sop_class == MediaStorageDirectoryStorage:
         return Skipped(name, "DICOMDIR, an index")
     if "Rows" not in header or "Columns" not in header:
-        kind = UID(sop_class).name
+        kind = uid_name(sop_class)
         if not kind or "Image" in kind:
             return Skipped(name, "truncated within its header", damaged=True)
         return Skipped(name, f"DICOM without an image ({kind})")
@@ -139,15 +139,14 @@ def stacks_of(files: Iterable[DicomFile], skipped: Iterable[Skipped] = ()) -> tu
 
 def _key(file: DicomFile) -> tuple[object, ...]:
     header = file.header
-    frames = numbers(header, "NumberOfFrames")
     return (
         text(header, "SeriesInstanceUID"),
         text(header, "SOPClassUID"),
         text(header, "Modality"),
         # A file of many frames is a volume of its own.
-        file.name if frames and frames[0] > 1 else "",
-        header.Rows,
-        header.Columns,
+        file.name if integer(header, "NumberOfFrames", 1) > 1 else "",
+        integer(header, "Rows"),
+        integer(header, "Columns"),
         tuple(round(value, 4) for value in numbers(header, "PixelSpacing")),
         "LOCALIZER" in image_type(header),
     )

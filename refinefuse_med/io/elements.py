@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from pydicom import config
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
+from pydicom.uid import UID
 
-__all__ = ["NEEDED", "image_type", "numbers", "quiet", "settle", "text"]
+__all__ = [
+    "NEEDED",
+    "image_type",
+    "integer",
+    "items",
+    "numbers",
+    "quiet",
+    "settle",
+    "text",
+    "uid_name",
+]
 
 NEEDED: Final[tuple[str | int, ...]] = (
     # what it is
@@ -89,9 +103,26 @@ def numbers(header: Dataset, keyword: str) -> tuple[float, ...]:
         return ()
 
 
+def integer(header: Dataset, keyword: str, default: int = 0) -> int:
+    """The first number of an element as an integer."""
+    values = numbers(header, keyword)
+    return int(values[0]) if values and math.isfinite(values[0]) else default
+
+
+def items(header: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence; empty where it is absent or no sequence."""
+    value = header.get(keyword)
+    return list(value) if isinstance(value, Sequence) else []
+
+
+def uid_name(uid: str) -> str:
+    """What the standard calls a UID; the UID itself where it knows none."""
+    return UID(uid, config.IGNORE).name
+
+
 def image_type(header: Dataset) -> tuple[str, ...]:
     """ImageType as a tuple of upper-case words."""
-    value = header.get("ImageType") or ()
+    value: Any = header.get("ImageType") or ()
     return tuple(str(v).upper() for v in ([value] if isinstance(value, str) else value))
 
 
@@ -105,7 +136,10 @@ def settle(header: Dataset) -> bool:
         for tag in list(header.keys()):
             try:
                 mended |= _mend_decimal_comma(header, tag)
-                header[tag]
+                element = header[tag]
+                if isinstance(element.value, Sequence):
+                    for item in element.value:
+                        mended |= settle(item)
             except Exception:  # pydicom raises whatever a malformed value leads to
                 del header[tag]
     return mended

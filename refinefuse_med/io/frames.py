@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import NuclearMedicineImageStorage
 
 from refinefuse_med.errors import GeometryError, InputError
-from refinefuse_med.io.elements import image_type, numbers, text
+from refinefuse_med.io.elements import image_type, integer, items, numbers, text
 from refinefuse_med.io.geometry import Frame
 
 __all__ = ["Frames", "frames_of"]
@@ -51,7 +51,7 @@ def frames_of(headers: Sequence[Dataset]) -> Frames:
 
 def frame_count(header: Dataset) -> int:
     """NumberOfFrames; 1 where absent."""
-    return max(1, int((numbers(header, "NumberOfFrames") or (1.0,))[0]))
+    return max(1, integer(header, "NumberOfFrames", 1))
 
 
 def _classic(header: Dataset, file: int) -> Frame:
@@ -69,14 +69,13 @@ def _enhanced(header: Dataset) -> tuple[Frame, ...]:
     """Planes of an enhanced object: PS3.3 section C.7.6.16, per frame or shared."""
     if "ConcatenationUID" in header:
         raise InputError("a part of a concatenation", hint="export the object in one piece")
-    shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
-    own = header.PerFrameFunctionalGroupsSequence
+    shared = _first(header, "SharedFunctionalGroupsSequence")
+    own = items(header, "PerFrameFunctionalGroupsSequence")
     if len(own) != frame_count(header):
         raise InputError(f"{frame_count(header)} frames, but the geometry of {len(own)}")
 
     def macro(groups: Dataset, name: str) -> Dataset:
-        sequence = groups.get(name) or shared.get(name)
-        return sequence[0] if sequence else Dataset()
+        return _first(groups, name) or _first(shared, name)
 
     return tuple(
         _frame(
@@ -105,11 +104,11 @@ def _nuclear(header: Dataset) -> Frames:
     if kind != "RECON TOMO":
         raise InputError(f"NM of type {kind or 'unknown'}: planar or not reconstructed, no volume")
     count = frame_count(header)
-    slices = int((numbers(header, "NumberOfSlices") or (float(count),))[0])
+    slices = integer(header, "NumberOfSlices", count)
     if slices != count:
         raise InputError(f"{count} images at {slices} positions (windows or time slots)")
     warnings: list[str] = []
-    detector = (header.get("DetectorInformationSequence") or [Dataset()])[0]
+    detector = _first(header, "DetectorInformationSequence")
     spacing = (numbers(header, "SpacingBetweenSlices") or (0.0,))[0]
     if not spacing:
         spacing = (numbers(header, "SliceThickness") or (0.0,))[0]
@@ -130,8 +129,8 @@ def _nuclear(header: Dataset) -> Frames:
     if len(origin) != 3:
         across = _in_plane(header)
         extent = (
-            rows * across[0] * (int(header.Columns) - 1)
-            + columns * across[1] * (int(header.Rows) - 1)
+            rows * across[0] * (integer(header, "Columns") - 1)
+            + columns * across[1] * (integer(header, "Rows") - 1)
             + step * (count - 1)
         )
         origin = tuple(-extent / 2)
@@ -172,6 +171,12 @@ def _frame(
         slope=slope[0] if slope else 1.0,
         intercept=intercept[0] if intercept else 0.0,
     )
+
+
+def _first(header: Dataset, keyword: str) -> Dataset:
+    """The first item of a sequence; an empty one where there is none."""
+    found = items(header, keyword)
+    return found[0] if found else Dataset()
 
 
 def _vector(values: tuple[float, ...], length: int, name: str) -> NDArray[np.float64]:

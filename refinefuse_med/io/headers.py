@@ -19,7 +19,7 @@ from pydicom.uid import (
 from pydicom.valuerep import VR
 
 from refinefuse_med.errors import InputError
-from refinefuse_med.io.elements import NEEDED, numbers, quiet, settle, text
+from refinefuse_med.io.elements import NEEDED, integer, quiet, settle, text
 
 __all__ = ["DicomFile", "NotDicomError", "read_dataset", "read_header"]
 
@@ -83,10 +83,11 @@ def read_header(path: Path, name: str) -> DicomFile:
             header = _parse(
                 file, Path(name).name, stop_before_pixels=True, specific_tags=list(NEEDED)
             )
-            damage = _truncation(header, file, size)
+            mended = settle(header)
+            return DicomFile(path, name, header, _truncation(header, file, size), mended)
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", where=Path(name).name) from error
-    return DicomFile(path, name, header, damage, mended=settle(header))
+        reason = error.strerror or "damaged"
+        raise InputError(f"cannot be read ({reason})", where=Path(name).name) from error
 
 
 def read_dataset(file: DicomFile) -> Dataset:
@@ -138,7 +139,11 @@ def _complete_transfer_syntax(header: FileDataset) -> None:
     """Name the encoding that pydicom found, where the file does not (PS3.5 section 10)."""
     if not isinstance(getattr(header, "file_meta", None), FileMetaDataset):
         header.file_meta = FileMetaDataset()
-    if "TransferSyntaxUID" in header.file_meta:
+    settle(header.file_meta)
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    if syntax:
+        if not UID(str(syntax)).is_transfer_syntax:
+            raise ValueError("not a transfer syntax")
         return
     implicit, little = header.original_encoding
     explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
@@ -150,15 +155,11 @@ def _truncation(header: FileDataset, file: BinaryIO, size: int) -> str | None:
     syntax = header.file_meta.TransferSyntaxUID
     if syntax.is_encapsulated or syntax == DeflatedExplicitVRLittleEndian:
         return None
-    frame = [numbers(header, name) for name in ("Rows", "Columns", "BitsAllocated")]
-    if not all(frame):
-        return None
-    rows, columns, bits = (values[0] for values in frame)
-    samples = (numbers(header, "SamplesPerPixel") or (1.0,))[0]
-    if text(header, "PhotometricInterpretation") == "YBR_FULL_422":
-        samples = 2
-    frames = (numbers(header, "NumberOfFrames") or (1.0,))[0]
-    expected = int(rows * columns * samples * bits * frames) // 8
+    subsampled = text(header, "PhotometricInterpretation") == "YBR_FULL_422"
+    values = integer(header, "Rows") * integer(header, "Columns")
+    values *= 2 if subsampled else integer(header, "SamplesPerPixel", 1)
+    values *= max(1, integer(header, "NumberOfFrames", 1))
+    expected = values * integer(header, "BitsAllocated") // 8
     # pydicom stops before the tag, VR and length of the pixel data (PS3.5 section 7.1).
     implicit, _ = header.original_encoding
     held = size - file.tell() - (8 if implicit else 12)

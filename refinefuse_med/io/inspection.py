@@ -27,7 +27,7 @@ from refinefuse_med.io.discovery import (
     read_image,
     stacks_of,
 )
-from refinefuse_med.io.elements import text
+from refinefuse_med.io.elements import integer, text
 from refinefuse_med.io.frames import frame_count, frames_of
 from refinefuse_med.io.geometry import SHEAR_TOLERANCE, places_of
 from refinefuse_med.io.nifti_header import plan_nifti
@@ -195,7 +195,7 @@ def _dicom_entry(stack: Stack) -> SeriesEntry:
 def _shape(stack: Stack) -> tuple[int, ...]:
     """The size of a stack that makes no grid, as far as its headers tell."""
     header = stack.header
-    columns, rows = (int(header.get(name) or 0) for name in ("Columns", "Rows"))
+    columns, rows = (integer(header, name) for name in ("Columns", "Rows"))
     try:
         frames = frames_of([file.header for file in stack.files]).frames
         places = places_of(frames)

@@ -25,7 +25,8 @@ from pydicom.uid import (
 from pydicom.valuerep import DSfloat
 
 from refinefuse_med import __version__
-from refinefuse_med.io.derived import carry, code_item, derive_series, derive_study, write_slices
+from refinefuse_med.io.derived import carry, code_item, derive_series, derive_study
+from refinefuse_med.io.dicom_slices import write_slices
 from refinefuse_med.volume import Keys, SourceHeader, get_meta, grid_of, modality_of, source_of
 
 if TYPE_CHECKING:

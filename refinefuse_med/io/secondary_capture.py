@@ -17,7 +17,8 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from refinefuse_med import __version__
 from refinefuse_med.errors import InputError
-from refinefuse_med.io.derived import derive_series, derive_study, write_slices
+from refinefuse_med.io.derived import derive_series, derive_study
+from refinefuse_med.io.dicom_slices import write_slices
 from refinefuse_med.volume import SourceHeader, grid_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from pydicom.uid import SpatialRegistrationStorage, generate_uid
 from pydicom.valuerep import DSfloat
 
 from refinefuse_med.errors import InputError
-from refinefuse_med.io.derived import derive_series, save_instance
+from refinefuse_med.io.derived import derive_series
+from refinefuse_med.io.dicom_slices import save_instance
 from refinefuse_med.volume import SourceHeader
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DA, DT, TM
 
-from refinefuse_med.io.elements import numbers, text
+from refinefuse_med.io.elements import items, numbers, text
 
 __all__ = ["Calibration", "calibrate"]
 
@@ -109,7 +109,7 @@ def _dose_at_scan(headers: Sequence[Dataset]) -> tuple[float, float]:
     first = headers[0]
     if "ATTN" not in str(first.get("CorrectedImage", "")):
         raise _UnknownError("CorrectedImage names no attenuation correction (ATTN)")
-    agents = first.get("RadiopharmaceuticalInformationSequence")
+    agents = items(first, "RadiopharmaceuticalInformationSequence")
     if not agents:
         raise _UnknownError("RadiopharmaceuticalInformationSequence is missing")
     dose = numbers(agents[0], "RadionuclideTotalDose")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
-from refinefuse_med.io.elements import numbers, text
+from refinefuse_med.io.elements import integer, numbers, text
 from refinefuse_med.io.geometry import Frame
 from refinefuse_med.io.suv import Calibration, calibrate
 
@@ -102,6 +102,6 @@ def _padding(header: Dataset) -> tuple[float, float] | None:
 
 def _signed(value: float, header: Dataset) -> float:
     """Undo a padding value written as unsigned although the pixels are signed."""
-    bits = int(header.BitsAllocated)
-    signed = int(header.get("PixelRepresentation", 0)) == 1
+    bits = integer(header, "BitsAllocated")
+    signed = integer(header, "PixelRepresentation") == 1
     return value - 2**bits if signed and value >= 2 ** (bits - 1) else value

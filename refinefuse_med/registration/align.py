@@ -9,7 +9,14 @@ import numpy as np
 from refinefuse_med.progress import Monitor
 from refinefuse_med.registration.metric import Measure
 from refinefuse_med.registration.pose import AffineModel, Matrix, Model, RigidModel
-from refinefuse_med.registration.refine import LEVELS, Level, metric_at, refine, refine_all
+from refinefuse_med.registration.refine import (
+    LEVELS,
+    Level,
+    distinct,
+    metric_at,
+    refine,
+    refine_all,
+)
 from refinefuse_med.registration.sampling import Scan
 from refinefuse_med.registration.search import search
 from refinefuse_med.registration.verdict import spread_mm
@@ -54,6 +61,7 @@ def align(
         radius = metric.samples.radius_mm
         models = [RigidModel(pose, radius) for pose in poses[: level.poses]]
         refined = refine_all(metric, models, found.best_overlap, threads, monitor)
+        refined = distinct(refined, metric.samples.offsets_mm[:, ::10])
         poses = [pose.matrix for pose in refined]
         monitor.update("register", 0.25 + 0.5 * done / len(LEVELS))
     best = refined[0]

@@ -165,6 +165,12 @@ def _cubic_bspline(t: Floats) -> tuple[list[Floats], list[Floats]]:
     """Weights of the four bins around a position `t` above the second, and derivatives."""
     s = np.float32(1) - t
     t2, s2 = t * t, s * s
-    weights = [s2 * s / 6, 2 / 3 - t2 * (1 - t / 2), 2 / 3 - s2 * (1 - s / 2), t2 * t / 6]
-    slopes: list[Floats] = [-s2 / 2, t * (1.5 * t - 2), s * (2 - 1.5 * s), t2 / 2]
+    half, third = np.float32(1 / 2), np.float32(1 / 3)
+    weights: list[Floats] = [
+        s2 * s * half * third,
+        2 * third - t2 * (1 - half * t),
+        2 * third - s2 * (1 - half * s),
+        t2 * t * half * third,
+    ]
+    slopes: list[Floats] = [-half * s2, t * (1.5 * t - 2), s * (2 - 1.5 * s), half * t2]
     return weights, slopes

@@ -31,8 +31,7 @@ Matrix = NDArray[np.float64]
 def mapped(matrix: Matrix, points: NDArray[Any]) -> NDArray[np.float64]:
     """Apply a (4, 4) matrix to points of shape (3, N).
 
-    Written out, as a matrix product this thin costs several times more, and wakes up
-    threads of the linear algebra library that then spin.
+    Written out: as a matrix product this thin costs several times more.
     """
     x, y, z = points
     return np.stack([a * x + b * y + c * z + shift for a, b, c, shift in matrix[:3]])

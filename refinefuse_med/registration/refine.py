@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,10 +12,10 @@ from scipy.optimize import minimize
 
 from refinefuse_med.progress import Monitor
 from refinefuse_med.registration.metric import Measure, MutualInformation
-from refinefuse_med.registration.pose import Matrix, Model
+from refinefuse_med.registration.pose import Matrix, Model, displacement_mm, rotation_degrees
 from refinefuse_med.registration.sampling import Scan, draw_samples
 
-__all__ = ["LEVELS", "Level", "Refined", "metric_at", "refine", "refine_all"]
+__all__ = ["LEVELS", "Level", "Refined", "distinct", "metric_at", "refine", "refine_all"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,12 @@ class Level:
 
 LEVELS = (Level(8.0, 4_000, 16), Level(4.0, 20_000, 4), Level(2.0, 40_000, 2), Level(0, 100_000, 1))
 
-ModelAt = Callable[[Matrix], Model]
+SAME_MM = 2.0
+"""Poses nearer than this are one optimum."""
+
+TURNED_DEGREES = 75.0
+TURNED_MERIT = 0.85
+"""Headers are seldom wrong about up and left: a pose so far from them must be clearly better."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,21 @@ def refine_all(
     threads: int,
     monitor: Monitor,
 ) -> list[Refined]:
-    """Refine from each model's start; the best score first."""
+    """Refine from each model's start, in the order of `models`."""
     with ThreadPoolExecutor(threads) as pool:
-        found = list(pool.map(lambda model: refine(metric, model, best_overlap, monitor), models))
-    return sorted(found, key=lambda refined: -refined.score)
+        return list(pool.map(lambda model: refine(metric, model, best_overlap, monitor), models))
+
+
+def distinct(found: Sequence[Refined], points: NDArray[np.float64]) -> list[Refined]:
+    """The best first, without those that came to the same place as a better one."""
+
+    def merit(refined: Refined) -> float:
+        turned = rotation_degrees(refined.matrix) > TURNED_DEGREES
+        return refined.score * (TURNED_MERIT if turned else 1.0)
+
+    kept: list[Refined] = []
+    for refined in sorted(found, key=merit, reverse=True):
+        apart = (displacement_mm(refined.matrix, other.matrix, points) for other in kept)
+        if all(distance > SAME_MM for distance in apart):
+            kept.append(refined)
+    return kept

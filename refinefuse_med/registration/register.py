@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from monai.data import MetaTensor
+from threadpoolctl import threadpool_limits
 
 from refinefuse_med.config import RegistrationConfig
 from refinefuse_med.errors import GeometryError, UsageError
@@ -123,13 +124,15 @@ def register(
         matrix, spread = np.eye(4), None
         measure = _measure_as_is(*scans, rng)
     else:
-        aligned = align(
-            *scans,
-            affine=method == "affine",
-            rng=rng,
-            threads=config.threads or os.cpu_count() or 1,
-            monitor=monitor,
-        )
+        # Poses are refined side by side; threads inside one matrix product would only spin.
+        with threadpool_limits(limits=1, user_api="blas"):
+            aligned = align(
+                *scans,
+                affine=method == "affine",
+                rng=rng,
+                threads=config.threads or os.cpu_count() or 1,
+                monitor=monitor,
+            )
         matrix, measure = aligned.matrix_fixed_to_moving_lps, aligned.measure
         spread = aligned.spread_mm
     verdict, doubts = judge(measure, spread)

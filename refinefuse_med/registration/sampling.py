@@ -39,7 +39,7 @@ class Image:
     @property
     def spacing_mm(self) -> NDArray[np.float64]:
         """Voxel size along I, J, K."""
-        return np.sqrt((self.affine_lps[:3, :3] ** 2).sum(axis=0))
+        return np.sqrt(np.einsum("ij,ij->j", self.affine_lps[:3, :3], self.affine_lps[:3, :3]))
 
     @cached_property
     def from_lps(self) -> Matrix:

@@ -81,6 +81,13 @@ def test_volumes_are_recoloured_as_pictures_are():
     assert torch.equal(volume[:, 2], recolour(scalar[2], rgb[:, 2]))
 
 
+def test_the_sources_are_not_changed(colours, fused):
+    before = colours.clone(), fused.clone()
+    recolour(fused, colours)
+    assert torch.equal(colours, before[0])
+    assert torch.equal(fused, before[1])
+
+
 @pytest.mark.parametrize("modality", ["PET", "SPECT"])
 def test_on_real_slices_hue_and_luminance_hold_where_clipping_loses_them(shared_data, modality):
     folder = shared_data / "fusion_train" / f"MRI-{modality}"

@@ -27,7 +27,16 @@ def test_noise_around_the_head_is_black_in_an_mr():
     shown = apply_window(mr.as_tensor()[0], auto_window(mr))
     assert float(shown[:4].median()) < 1e-3
     assert float(shown[:4].quantile(0.95)) < 0.03
-    assert float(shown[16, 16, 16]) > 0.9
+    assert 0.75 < float(shown[16, 16, 16]) < 0.85
+
+
+def test_only_an_anatomical_mr_leaves_room_for_colour_above_its_brightest_tissue():
+    mr = _volume(_head(0, 600), "MR")
+    (low, high), whole = auto_window(mr), auto_window(mr, role="functional")
+    assert low == whole[0] == 0
+    assert 0.8 * high == pytest.approx(whole[1])
+    pet = _volume(_head(0, 4), "PT")
+    assert auto_window(pet) == auto_window(pet, role="functional")
 
 
 def test_an_mr_window_ignores_a_few_spikes():
@@ -86,8 +95,8 @@ def test_a_constant_volume_has_a_window_all_the_same():
 def test_a_large_volume_is_sampled_evenly_and_always_alike():
     # 32 slices: a stride over the flat array would meet a few of them alone.
     values = np.tile(np.arange(32, dtype=np.float32), (300, 300, 1))
-    first = auto_window(_volume(values, "MR"))
-    assert first == auto_window(_volume(values, "MR"))
+    first = auto_window(_volume(values, "MR"), role="functional")
+    assert first == auto_window(_volume(values, "MR"), role="functional")
     assert first == (1, 31)
 
 

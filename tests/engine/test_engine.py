@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 
 from refinefuse_med.config import EngineConfig
 from refinefuse_med.engine import Engine
@@ -118,6 +119,17 @@ def test_a_field_of_view_that_misses_the_patient_leaves_the_anatomy(brighter, so
     result = _engine(brighter).fuse(*sources, AFFINE, field_of_view=nowhere)
     assert torch.equal(result.fused, sources[0])
     assert (result.slices, result.batch_size) == (0, 0)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_volumes_with_metadata_give_plain_contiguous_results(brighter, sources, order):
+    affine = AFFINE.copy()
+    affine[:, :3] = affine[:, order]
+    volumes = [MetaTensor(volume, affine=torch.from_numpy(affine)) for volume in sources]
+    result = _engine(brighter).fuse(*volumes, volumes[0].affine)
+    assert type(result.fused) is type(result.contribution) is torch.Tensor
+    assert result.fused.is_contiguous()
+    assert result.contribution.is_contiguous()
 
 
 def test_sources_are_not_changed(directional, sources):

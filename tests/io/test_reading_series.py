@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import warnings
 import zipfile
 
 import numpy as np
@@ -10,10 +12,19 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from refinefuse_med.errors import InputError, RefineFuseError
-from refinefuse_med.io import archive, load_volume
+from refinefuse_med.errors import GeometryError, InputError, RefineFuseError
+from refinefuse_med.io import archive, inspect_path, load_volume
 from refinefuse_med.volume import Keys, modality_of, source_of
-from tests.io.corpus import AXIAL, SAGITTAL, Scan, make_slice, write_enhanced, write_scan
+from tests.io.corpus import (
+    AXIAL,
+    SAGITTAL,
+    Scan,
+    make_slice,
+    pet_tags,
+    write_enhanced,
+    write_nm,
+    write_scan,
+)
 
 
 def warnings_of(volume) -> str:
@@ -175,6 +186,13 @@ def test_a_modality_that_is_not_there_is_refused(tmp_path):
         load_volume(tmp_path, series_uid="9.9")
 
 
+def test_where_no_series_is_readable_the_largest_says_why(tmp_path):
+    write_scan(tmp_path / "scan", Scan(orientation=AXIAL))[2].unlink()
+    write_scan(tmp_path / "l", Scan(slices=2, tags={"ImageType": ["ORIGINAL", "P", "LOCALIZER"]}))
+    with pytest.raises(GeometryError, match=r"none of 2 series .* a gap of 8.00 mm"):
+        load_volume(tmp_path)
+
+
 def test_one_slice_stands_for_its_series(tmp_path):
     scan = Scan()
     path = write_scan(tmp_path, scan)[2]
@@ -234,6 +252,32 @@ def test_a_damaged_zip_is_refused(tmp_path):
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="zip file is damaged"):
         load_volume(path)
+
+
+@pytest.mark.parametrize("kind", ["classic", "enhanced", "nuclear"])
+def test_damaged_bytes_never_end_in_a_traceback(tmp_path, kind):
+    path = tmp_path / "im.dcm"
+    if kind == "classic":
+        whole = write_scan(tmp_path / "s", Scan(modality="PT", tags=pet_tags()))[0].read_bytes()
+    elif kind == "enhanced":
+        whole = write_enhanced(path, Scan(), [0, 1, 2]).read_bytes()
+    else:
+        whole = write_nm(path, Scan(modality="NM")).read_bytes()
+    random = np.random.default_rng(0)
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    for trial in range(40):
+        damaged = bytearray(whole[: random.integers(len(whole))] if trial % 3 == 0 else whole)
+        for place in random.integers(130, len(whole), 8 * (trial % 3)):
+            damaged[place] = random.integers(256)
+        (folder / "im.dcm").write_bytes(damaged)
+        with warnings.catch_warnings():
+            # Those of pydicom would show the user parts of the header.
+            warnings.simplefilter("error")
+            found = inspect_path(folder)
+            with contextlib.suppress(RefineFuseError):
+                load_volume(folder)
+        assert all("\n" not in entry.reason for entry in found.series)
 
 
 @pytest.mark.parametrize("make", [lambda p: p.mkdir(), lambda p: None])

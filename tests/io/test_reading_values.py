@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from refinefuse_med.io import load_volume
@@ -22,6 +23,22 @@ def test_each_slice_has_its_own_rescale(tmp_path):
         make_slice(scan, k, slope=0.05 * (k + 1)).save_as(tmp_path / f"{k}.dcm")
     volume = load_volume(tmp_path)
     np.testing.assert_allclose(volume.numpy()[0], scan.truth(), atol=0.13)
+
+
+def test_a_lookup_table_goes_before_slope_and_intercept(tmp_path):
+    table = Dataset()
+    table.LUTDescriptor = [4, 0, 16]
+    table.add_new("LUTData", "US", [10, 20, 40, 80])
+    table.ModalityLUTType = "US"
+    scan = Scan()
+
+    def look_up(ds, k):
+        del ds.RescaleSlope, ds.RescaleIntercept
+        ds.ModalityLUTSequence = Sequence([table])
+        ds.PixelData = np.full((scan.rows, scan.columns), k % 4, np.uint16).tobytes()
+
+    write_scan(tmp_path, scan, look_up)
+    np.testing.assert_array_equal(load_volume(tmp_path).numpy()[0, 0, 0], [10, 20, 40, 80, 10])
 
 
 def test_signed_values_stay_negative(tmp_path):

@@ -7,11 +7,11 @@ import pytest
 
 pytest.importorskip("napari")
 
-from napari.components import LayerList
+from napari.components import LayerList, ViewerModel
 from napari.layers import Image, Labels
 
 from refinefuse_napari._bridge import METADATA
-from refinefuse_napari._results import RESULT, candidates, show_result, suggest_pair
+from refinefuse_napari._results import RESULT, candidates, look_at, show_result, suggest_pair
 
 
 def result(value, kind="fused", rgb=False, **attributes):
@@ -94,3 +94,23 @@ def test_without_two_layers_nothing_is_suggested():
     assert suggest_pair([]) == (None, None)
     (only,) = layers = [scan("PT", "pet")]
     assert suggest_pair(layers) == (only, None)
+
+
+def test_the_viewer_turns_to_a_layer_that_its_slice_misses():
+    viewer = ViewerModel()
+    viewer.add_layer(scan("CT", "here"))
+    far = viewer.add_layer(Image(np.zeros((4, 5, 6)), translate=(700, 80, 90)))
+    viewer.dims.set_point(0, 0)
+    look_at(viewer, far)
+    assert 700 <= viewer.dims.point[0] <= 703
+    np.testing.assert_allclose(viewer.camera.center[-2:], (82, 92.5), atol=0.6)
+
+
+def test_the_viewer_stays_where_it_is_if_it_sees_the_layer():
+    viewer = ViewerModel()
+    layer = viewer.add_layer(scan("CT", "here"))
+    viewer.dims.set_point(0, 1)
+    viewer.camera.center = (0, 7, 7)
+    look_at(viewer, layer)
+    assert viewer.dims.point[0] == 1
+    assert viewer.camera.center[-2:] == (7, 7)

@@ -40,10 +40,8 @@ def viewer(make_napari_viewer, pair):
 
 @pytest.fixture
 def panel(viewer, qtbot):
-    from refinefuse_napari._panel import FusionPanel
-
-    panel = FusionPanel(viewer)
-    viewer.window.add_dock_widget(panel, name="RefineFuse")
+    # As napari makes it: the viewer that the panel gets is a proxy.
+    _, panel = viewer.window.add_plugin_dock_widget("refinefuse-med", "RefineFuse")
     qtbot.waitUntil(lambda: "looking" not in panel.device.text(), timeout=DONE_MS)
     panel.method.setCurrentText("header")
     return panel
@@ -68,7 +66,8 @@ def test_register_and_fuse_put_their_results_on_the_anatomical_grid(viewer, pane
         assert layer.units == mr.units
         assert layer.axis_labels == mr.axis_labels
     assert fused.metadata[RECORD]["registration"]["verdict"] in panel.verdict.text()
-    assert not viewer.layers["PT"].visible
+    shown = [layer for layer in viewer.layers if layer.visible]
+    assert shown == [mr, fused]
 
 
 def test_a_second_fusion_renews_the_layer_of_the_first(viewer, panel, qtbot):
