@@ -9,13 +9,12 @@ volumes collate in a ``DataLoader``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from torch.utils.data._utils.collate import default_collate_fn_map
 
 from refinefuse_med.errors import GeometryError, InputError
 
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     Affine = NDArray[np.float64]
+
+SourceFormat = Literal["dicom", "nifti", "array"]
 
 __all__ = [
     "ORTHOGONALITY_TOLERANCE",
@@ -68,9 +69,11 @@ class Keys:
     """A `SourceHeader`: where the volume came from, its headers, and the reader's warnings."""
 
 
-@dataclass(frozen=True)
-class SourceHeader:
-    """Where a volume came from.
+class SourceHeader(str):
+    """Where a volume came from; as a text, its path.
+
+    It is a text because MONAI collates and decollates texts as they are, and refuses other
+    objects in ``meta``. It is read-only, so copies of a volume share it.
 
     Attributes
     ----------
@@ -84,26 +87,38 @@ class SourceHeader:
         What the reader had to assume or mend, in plain words.
     """
 
-    format: Literal["dicom", "nifti", "array"]
-    path: str = ""
-    datasets: tuple[Dataset, ...] = ()
-    warnings: tuple[str, ...] = ()
+    format: SourceFormat  # type: ignore[assignment]  # str.format is of no use on a path
+    datasets: tuple[Dataset, ...]
+    warnings: tuple[str, ...]
+
+    def __new__(
+        cls,
+        format: SourceFormat,
+        path: str = "",
+        datasets: tuple[Dataset, ...] = (),
+        warnings: tuple[str, ...] = (),
+    ) -> SourceHeader:
+        """See the attributes."""
+        header = super().__new__(cls, path)
+        header.format = format
+        header.datasets = datasets
+        header.warnings = warnings
+        return header
+
+    @property
+    def path(self) -> str:
+        """What the reader was given."""
+        return str(self)
+
+    def __getnewargs__(self) -> tuple[object, ...]:  # type: ignore[override]
+        return self.format, self.path, self.datasets, self.warnings
 
     def __deepcopy__(self, memo: object) -> SourceHeader:
-        # Headers are read-only; MetaTensor.clone() would otherwise copy each of them.
         return self
 
     def with_warning(self, warning: str) -> SourceHeader:
         """Return a copy with one more warning."""
-        return replace(self, warnings=(*self.warnings, warning))
-
-
-def _collate_headers(batch: list[SourceHeader], **_: object) -> list[SourceHeader]:
-    return batch
-
-
-# torch's documented way to let a DataLoader batch a type of one's own.
-default_collate_fn_map[SourceHeader] = _collate_headers
+        return SourceHeader(self.format, self.path, self.datasets, (*self.warnings, warning))
 
 
 @dataclass(frozen=True, eq=False)

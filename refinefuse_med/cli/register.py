@@ -27,8 +27,8 @@ from refinefuse_med.cli.options import (
 @click.argument("fixed", type=click.Path(path_type=Path))
 @click.argument("moving", type=click.Path(path_type=Path))
 @out_option
-@click.option("--fixed-series", metavar="UID", help="The series to take, by its UID.")
-@click.option("--moving-series", metavar="UID", help="The series to take, by its UID.")
+@click.option("--fixed-series", "--anatomical-series", metavar="UID", help="The series to take.")
+@click.option("--moving-series", "--functional-series", metavar="UID", help="The series to take.")
 @method_option("--method")
 @seed_option
 @if_exists_option

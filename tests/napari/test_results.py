@@ -103,14 +103,14 @@ def test_the_viewer_turns_to_a_layer_that_its_slice_misses():
     viewer.dims.set_point(0, 0)
     look_at(viewer, far)
     assert 700 <= viewer.dims.point[0] <= 703
-    np.testing.assert_allclose(viewer.camera.center[-2:], (82, 92.5), atol=0.6)
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (82, 92.5), atol=0.6)
 
 
 def test_the_viewer_stays_where_it_is_if_it_sees_the_layer():
     viewer = ViewerModel()
     layer = viewer.add_layer(scan("CT", "here"))
     viewer.dims.set_point(0, 1)
-    viewer.camera.center = (0, 7, 7)
+    viewer.scene.camera.center = (0, 7, 7)
     look_at(viewer, layer)
     assert viewer.dims.point[0] == 1
-    assert viewer.camera.center[-2:] == (7, 7)
+    assert viewer.scene.camera.center[-2:] == (7, 7)
