@@ -162,8 +162,6 @@ def _merit(entry: SeriesEntry) -> tuple[int, str, str]:
 def _pair(root: Path, anatomical: SeriesEntry, functional: SeriesEntry) -> Pair:
     sides = (anatomical, functional)
     identity = "\n".join(side.series_instance_uid or side.path for side in sides)
-    frames = {side.frame_of_reference_uid for side in sides}
-    shared = len(frames) == 1 and None not in frames
     return Pair(
         name="-".join(
             (*(side.modality for side in sides), hashlib.sha256(identity.encode()).hexdigest()[:8])
@@ -171,8 +169,15 @@ def _pair(root: Path, anatomical: SeriesEntry, functional: SeriesEntry) -> Pair:
         anatomical=_scan(root, anatomical),
         functional=_scan(root, functional),
         reason=f"one {_person(anatomical)[0]}; {functional.modality} onto {anatomical.modality}; "
-        + ("one frame of reference" if shared else "frames of reference differ"),
+        f"{_frames(*sides)}",
     )
+
+
+def _frames(anatomical: SeriesEntry, functional: SeriesEntry) -> str:
+    frames = {side.frame_of_reference_uid for side in (anatomical, functional)}
+    if None in frames:
+        return "frame of reference unknown"
+    return "one frame of reference" if len(frames) == 1 else "frames of reference differ"
 
 
 def _scan(root: Path, entry: SeriesEntry) -> Scan:

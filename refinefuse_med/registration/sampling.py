@@ -39,13 +39,12 @@ class Image:
     @property
     def spacing_mm(self) -> NDArray[np.float64]:
         """Voxel size along I, J, K."""
-        return np.sqrt(np.einsum("ij,ij->j", self.affine_lps[:3, :3], self.affine_lps[:3, :3]))
+        return np.asarray(np.linalg.norm(self.affine_lps[:3, :3], axis=0), dtype=np.float64)
 
     @cached_property
     def from_lps(self) -> Matrix:
         """LPS mm to voxel index."""
-        inverse: Matrix = np.linalg.inv(self.affine_lps)
-        return inverse
+        return np.asarray(np.linalg.inv(self.affine_lps), dtype=np.float64)
 
 
 @dataclass(frozen=True)

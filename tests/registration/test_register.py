@@ -9,7 +9,7 @@ from refinefuse_med.progress import Monitor
 from refinefuse_med.registration import register
 from refinefuse_med.volume import Keys, make_volume
 
-from .conftest import Pair, error_mm, head, pose
+from .conftest import Pair, centred, error_mm, head, pose
 
 MILD = pose((8, -12, 15), (14, -9, 11))
 
@@ -163,7 +163,7 @@ def test_it_stops_when_asked_to_within_any_stage(pair: Pair):
 
 
 def test_a_scan_with_few_voxels_or_values_does_not_break_it(oblique: np.ndarray):
-    fixed = head(oblique, (12, 12, 4), "MR")
+    fixed = head(centred(oblique * [8, 8, 8, 1], (12, 12, 4), np.zeros(3)), (12, 12, 4), "MR")
     label = make_volume((np.indices((9, 10, 2)).sum(0) > 9).astype(np.float32), oblique)
     result = register(fixed, label, rigid())
     assert np.isfinite(result.matrix_fixed_to_moving_lps).all()

@@ -1,0 +1,86 @@
+"""Registration: target registration error, verdicts and time, over random poses of the sample data.
+
+    python benchmarks/registration.py [--poses 8] [--folder FOLDER]
+
+Takes a folder with an MR (fixed), scans to bring onto it, and ``truth.json`` beside them
+(``{"transforms": {"pet_to_mr_t1": 4x4, ...}}``: LPS mm, points of the named scan to the MR),
+such as ``refinefuse sample-data`` writes. Each pose moves a scan's header further by up to
+45 degrees and 60 mm about each axis.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from refinefuse_med.config import RegistrationConfig
+from refinefuse_med.io import load_volume
+from refinefuse_med.registration import register
+from refinefuse_med.volume import LPS_FROM_RAS, MetaTensor, affine_ras, grid_of, make_volume
+
+
+def moved(volume: MetaTensor, matrix_lps: np.ndarray) -> MetaTensor:
+    """The volume with its header moved by a rigid matrix of LPS points."""
+    affine = LPS_FROM_RAS @ matrix_lps @ LPS_FROM_RAS @ affine_ras(volume)
+    return make_volume(volume.as_tensor(), affine)
+
+
+def random_pose(rng: np.random.Generator, centre: np.ndarray) -> np.ndarray:
+    """A rotation about `centre` and a shift."""
+    pose = np.eye(4)
+    pose[:3, :3] = Rotation.from_euler("xyz", rng.uniform(-45, 45, 3), degrees=True).as_matrix()
+    pose[:3, 3] = centre - pose[:3, :3] @ centre + rng.uniform(-60, 60, 3)
+    return pose
+
+
+def main() -> None:
+    """Print one line a registration, and a summary for each scan."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=Path("sample"))
+    parser.add_argument("--poses", type=int, default=8)
+    arguments = parser.parse_args()
+    truths = json.loads((arguments.folder / "truth.json").read_text())["transforms"]
+    files = {f.name.removesuffix(".nii.gz"): f for f in arguments.folder.glob("*.nii.gz")}
+    fixed_name = next(name for name in files if name.startswith("mr"))
+    fixed = load_volume(files.pop(fixed_name))
+    grid = grid_of(fixed)
+    centre = (LPS_FROM_RAS @ [*grid.center_ras, 1])[:3]
+    # The middle half of the fixed grid along each axis lies in the brain.
+    box = np.stack(np.meshgrid(*[np.linspace(-0.25, 0.25, 7)] * 3)).reshape(3, -1)
+    half = grid.affine_lps[:3, :3] @ (box * np.array(grid.shape)[:, None])
+    points = half + centre[:, None]
+    for name, file in sorted(files.items()):
+        moving = load_volume(file)
+        truth = np.linalg.inv(np.array(truths[f"{name}_to_{fixed_name}"]))
+        rng = np.random.default_rng(0)
+        errors, cpu = [], []
+        for number in range(arguments.poses):
+            header = random_pose(rng, centre) if number else np.eye(4)
+            used = time.process_time()
+            result = register(fixed, moved(moving, header), RegistrationConfig(method="rigid"))
+            cpu.append(time.process_time() - used)
+            apart = (result.matrix_fixed_to_moving_lps - header @ truth)[:3]
+            error = np.linalg.norm(apart[:, :3] @ points + apart[:, 3:], axis=0).mean()
+            errors.append(error)
+            print(
+                f"{name} pose {number}: {error:.2f} mm, {result.verdict},"
+                f" spread {result.quality['spread_mm']:.2f} mm,"
+                f" MI {result.quality['mutual_information']:.2f},"
+                f" {result.seconds:.1f} s ({cpu[-1]:.1f} CPU s)",
+                flush=True,
+            )
+        print(
+            f"{name}: median {np.median(errors):.2f} mm, worst {max(errors):.2f} mm,"
+            f" {np.median(cpu):.1f} CPU s"
+        )
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+
+
+if __name__ == "__main__":
+    main()
