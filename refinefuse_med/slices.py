@@ -4,84 +4,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final, Literal
 
-import numpy as np
 import torch
 from PIL import Image
 
 from refinefuse_med import __version__, colour
 from refinefuse_med.config import EngineConfig
 from refinefuse_med.engine import Engine
-from refinefuse_med.errors import InputError, NoPairError
 from refinefuse_med.io import AtomicFolder
+from refinefuse_med.io.pictures import SliceMatch, match_slices, read_picture
 from refinefuse_med.network import RefineFuse, weights_info
 from refinefuse_med.progress import SILENT, Monitor
 
-__all__ = ["SLICES_SCHEMA", "SlicePair", "fuse_slices", "pair_slices"]
+__all__ = ["SLICES_SCHEMA", "fuse_slices"]
 
 SLICES_SCHEMA: Final = 1
 """Version of the schema of the record that `fuse_slices` gives back."""
 
 _PIXELS_IN_MEMORY: Final = 2**23
-_SIXTEEN_BIT_MODES: Final = frozenset({"I;16", "I;16B", "I"})
-
-
-@dataclass(frozen=True)
-class SlicePair:
-    """Two pictures of one slice, and their size (width, height)."""
-
-    anatomical: Path
-    functional: Path
-    size: tuple[int, int]
-
-
-def pair_slices(
-    anatomical_dir: str | Path, functional_dir: str | Path
-) -> tuple[list[SlicePair], list[str]]:
-    """Pair the PNG files of two folders by their stem.
-
-    Returns
-    -------
-    pairs : list of SlicePair
-        In the order of their stems.
-    warnings : list of str
-        Name the files that have no partner.
-
-    Raises
-    ------
-    InputError
-        Not a folder, not a PNG, or two pictures of one slice that differ in size.
-    NoPairError
-        No file has a partner.
-    """
-    anatomical, functional = _by_stem(Path(anatomical_dir)), _by_stem(Path(functional_dir))
-    shared = sorted(anatomical.keys() & functional.keys())
-    if not shared:
-        raise NoPairError(
-            "no PNG slice has a partner of the same name",
-            where=f"{anatomical_dir}, {functional_dir}",
-            hint="name the two pictures of a slice alike, such as MRI/001.png and PET/001.png",
-        )
-    warnings = []
-    for folder, found in ((anatomical_dir, anatomical), (functional_dir, functional)):
-        if lone := sorted(found.keys() - set(shared)):
-            names = ", ".join(found[stem].name for stem in lone)
-            warnings.append(f"{folder}: no partner for {names}")
-    pairs = []
-    for stem in shared:
-        size, other = _size(anatomical[stem]), _size(functional[stem])
-        if size != other:
-            raise InputError(
-                f"{other[0]} x {other[1]} pixels, its anatomical partner {size[0]} x {size[1]}",
-                where=functional[stem],
-                hint="bring both to one grid first",
-            )
-        pairs.append(SlicePair(anatomical[stem], functional[stem], size))
-    return pairs, warnings
 
 
 def fuse_slices(
@@ -125,7 +68,7 @@ def fuse_slices(
     Raises
     ------
     InputError, NoPairError
-        See `pair_slices`; or a PNG that cannot be read.
+        See `match_slices`; or a PNG that cannot be read.
     OutputError
         `out` exists, or cannot be written.
     ModelError, DeviceError
@@ -133,7 +76,7 @@ def fuse_slices(
     """
     started = perf_counter()
     config = config or EngineConfig()
-    pairs, warnings = pair_slices(anatomical_dir, functional_dir)
+    pairs, warnings = match_slices(anatomical_dir, functional_dir)
     weights = None if model else weights_info(config.model)
     engine = Engine(model or RefineFuse.from_pretrained(config.model), config)
     # Its own progress would start again with each group of slices.
@@ -143,15 +86,15 @@ def fuse_slices(
     with AtomicFolder(out, if_exists, inputs=(anatomical_dir, functional_dir)) as folder:
         for group in _groups(pairs):
             monitor.update("fuse", len(outputs) / len(pairs))
-            anatomical = torch.stack([colour.luminance(_read(p.anatomical)) for p in group])
-            functional = torch.stack([_read(p.functional) for p in group])
+            anatomical = torch.stack([colour.luminance(_read(p.paths[0])) for p in group])
+            functional = torch.stack([_read(p.paths[1]) for p in group])
             chroma_of = functional.unbind()
             run = engine.fuse_slices(
                 anatomical, colour.luminance(functional.transpose(0, 1)), quiet
             )
             for pair, fused, rgb in zip(group, run.fused, chroma_of, strict=True):
                 coloured = not luminance and bool((rgb != rgb[:1]).any())
-                name = f"{pair.functional.stem}.png"
+                name = f"{pair.paths[1].stem}.png"
                 _write(colour.recolour(fused, rgb) if coloured else fused, folder / name)
                 outputs.append(name)
             warnings += [text for text in run.warnings if text not in warnings]
@@ -171,24 +114,9 @@ def fuse_slices(
     }
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise InputError("is not a folder", where=folder, hint="give a folder of PNG slices")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() != ".png" or path.name.startswith("."):
-            continue
-        if path.stem in found:
-            raise InputError(
-                f"has the name of {found[path.stem].name}", where=path, hint="rename one of them"
-            )
-        found[path.stem] = path
-    return found
-
-
-def _groups(pairs: Sequence[SlicePair]) -> Iterator[list[SlicePair]]:
+def _groups(pairs: Sequence[SliceMatch]) -> Iterator[list[SliceMatch]]:
     """Pairs of one size together, as many at a time as memory should hold."""
-    by_size: defaultdict[tuple[int, int], list[SlicePair]] = defaultdict(list)
+    by_size: defaultdict[tuple[int, int], list[SliceMatch]] = defaultdict(list)
     for pair in pairs:
         by_size[pair.size].append(pair)
     for (width, height), alike in by_size.items():
@@ -197,33 +125,9 @@ def _groups(pairs: Sequence[SlicePair]) -> Iterator[list[SlicePair]]:
             yield alike[start : start + step]
 
 
-def _size(path: Path) -> tuple[int, int]:
-    with _open(path) as image:
-        return image.size
-
-
 def _read(path: Path) -> torch.Tensor:
     """A picture as RGB, shape (3, H, W), in [0, 1]."""
-    with _open(path) as image:
-        try:
-            if image.mode in _SIXTEEN_BIT_MODES:
-                grey = np.asarray(image, dtype=np.float32) / 65535
-                return torch.from_numpy(grey).expand(3, *grey.shape)
-            rgb = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
-        except (OSError, SyntaxError, ValueError) as error:
-            raise _unreadable(path) from error
-    return torch.from_numpy(rgb).movedim(-1, 0)
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        return Image.open(path, formats=("PNG",))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(path) from error
-
-
-def _unreadable(path: Path) -> InputError:
-    return InputError("is not a readable PNG", where=path, hint="write it again, or remove it")
+    return torch.from_numpy(read_picture(path)).movedim(-1, 0)
 
 
 def _write(picture: torch.Tensor, path: Path) -> None:

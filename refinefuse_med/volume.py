@@ -110,6 +110,10 @@ class SourceHeader(str):
         """What the reader was given."""
         return str(self)
 
+    def __bool__(self) -> bool:
+        # A header without a path is one all the same.
+        return True
+
     def __getnewargs__(self) -> tuple[object, ...]:  # type: ignore[override]
         return self.format, self.path, self.datasets, self.warnings
 

@@ -10,8 +10,9 @@ from PIL import Image
 from refinefuse_med.colour import luminance, recolour
 from refinefuse_med.config import EngineConfig
 from refinefuse_med.errors import CancelledError, InputError, NoPairError, OutputError
+from refinefuse_med.io.pictures import match_slices
 from refinefuse_med.progress import Monitor
-from refinefuse_med.slices import fuse_slices, pair_slices
+from refinefuse_med.slices import fuse_slices
 
 CPU = EngineConfig(device="cpu")
 
@@ -160,7 +161,7 @@ def test_partners_of_different_size_are_refused_by_name(folders):
         {"1.png": Image.fromarray(_grey((20, 14)))}, {"1.png": Image.fromarray(_grey((14, 20)))}
     )
     with pytest.raises(InputError, match=r"pet/1\.png: 14 x 20 pixels, .* partner 20 x 14"):
-        pair_slices(*pictures)
+        match_slices(*pictures)
 
 
 def test_two_files_of_one_stem_are_refused(folders):
@@ -169,7 +170,7 @@ def test_two_files_of_one_stem_are_refused(folders):
     if len(list(pictures[0].iterdir())) == 1:
         pytest.skip("this file system does not tell upper from lower case")
     with pytest.raises(InputError, match=r"has the name of 1\.PNG"):
-        pair_slices(*pictures)
+        match_slices(*pictures)
 
 
 @pytest.mark.parametrize("keep", [0, 20, 200])

@@ -86,7 +86,7 @@ class Scan:
     def of(cls, volume: MetaTensor) -> Scan:
         """Make a scan of a volume of one channel, without copying its values."""
         values = volume.as_tensor().detach().cpu().numpy()[0]
-        return cls(Image(np.ascontiguousarray(values), affine_lps(volume)))
+        return cls(Image(np.ascontiguousarray(values, dtype=np.float32), affine_lps(volume)))
 
     def at(self, level_mm: float) -> Image:
         """The scan averaged to voxels of about `level_mm`; 0 is the scan itself."""
