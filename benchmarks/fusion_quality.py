@@ -41,7 +41,8 @@ def main(folder: Path, model: Path | None, stride: int) -> None:
     for modality in scores["pixel maximum"]:
         slices = [pair for pair in pairs if pair.modality == modality]
         patients = len({pair.case for pair in slices})
-        print(f"\n{modality}: {len(slices)} slices of {patients} patients\n")
+        noun = "patient" if patients == 1 else "patients"
+        print(f"\n{modality}: {len(slices)} slices of {patients} {noun}\n")
         print("| | " + " | ".join(FUSION_METRICS) + " |")
         print("|---" * (1 + len(FUSION_METRICS)) + "|")
         for name, score in scores.items():

@@ -17,12 +17,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+from monai.data import MetaTensor
 from scipy.spatial.transform import Rotation
 
 from refinefuse_med.config import RegistrationConfig
+from refinefuse_med.grid import LPS_FROM_RAS
 from refinefuse_med.io import load_volume
 from refinefuse_med.registration import register
-from refinefuse_med.volume import LPS_FROM_RAS, MetaTensor, affine_ras, grid_of, make_volume
+from refinefuse_med.volume import affine_ras, grid_of, make_volume
 
 
 def moved(volume: MetaTensor, matrix_lps: np.ndarray) -> MetaTensor:

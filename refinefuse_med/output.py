@@ -13,8 +13,8 @@ from refinefuse_med.volume import Keys, get_meta, grid_of, modality_of, source_o
 if TYPE_CHECKING:
     from monai.data import MetaTensor
 
-    from refinefuse_med.pipeline import FusionResult, RegisteredPair
     from refinefuse_med.registration import RegistrationResult
+    from refinefuse_med.results import FusionResult, RegisteredPair
 
 __all__ = ["formats_of", "save_registration", "save_result"]
 

@@ -5,29 +5,25 @@ register -> resample -> window and colour -> fuse luminance, slice by slice -> r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any, Final
 
-import numpy as np
 import torch
 from monai.data import MetaTensor
-from numpy.typing import NDArray
 
 from refinefuse_med import __version__, colour, registration
 from refinefuse_med.config import (
     ColourConfig,
     FusionConfig,
-    OutputConfig,
     RegistrationConfig,
     Window,
 )
-from refinefuse_med.engine import Engine, EngineResult
+from refinefuse_med.engine import Engine
 from refinefuse_med.errors import InputError, RegistrationFailedError
 from refinefuse_med.network import RefineFuse
 from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_med.registration import RegistrationResult
+from refinefuse_med.results import FusedPicture, FusionResult, RegisteredPair
 from refinefuse_med.volume import (
     Keys,
     affine_ras,
@@ -55,149 +51,6 @@ _DIFFERENT_PATIENTS: Final = "the patient IDs of the two scans differ"
 
 RESULT_SCHEMA: Final = 1
 """Version of the ``result.json`` schema."""
-
-
-@dataclass(frozen=True, eq=False)
-class FusedPicture:
-    """What `fuse_registered` gives back.
-
-    Attributes
-    ----------
-    fused : MetaTensor
-        On the anatomical grid: colour, shape (3, I, J, K), uint8; or, where the result is
-        grey, the fused luminance, shape (1, I, J, K), float32 in [0, 1].
-    functional_rgb : torch.Tensor
-        Shape (3, I, J, K), uint8: the functional volume in its palette.
-    colormap : str
-        Name of the palette; ``none``: grey.
-    colours : torch.Tensor
-        Shape (256, 3), in [0, 1]: the palette, from the low to the high end of the window.
-    windows : dict
-        Window of ``anatomical`` and ``functional``, in their units.
-    run : EngineResult
-        Fused luminance, contribution, and how they were made.
-    """
-
-    fused: MetaTensor
-    functional_rgb: torch.Tensor
-    colormap: str
-    colours: torch.Tensor
-    windows: dict[str, tuple[float, float]]
-    run: EngineResult
-
-
-@dataclass(frozen=True, eq=False)
-class FusionResult:
-    """What `fuse_pair` gives back.
-
-    Attributes
-    ----------
-    anatomical : MetaTensor
-        The anatomical volume, as given.
-    functional_registered : MetaTensor
-        The functional volume on the anatomical grid, real units.
-    field_of_view : torch.Tensor
-        Shape (I, J, K), bool: where the functional scan has seen the patient.
-    registration : RegistrationResult
-        Transform, verdict and quality.
-    picture : FusedPicture
-        The fused volume, and the palette and windows that it was made with.
-    record : dict
-        What ``result.json`` holds (design section 4); ``outputs`` once it is saved.
-    """
-
-    anatomical: MetaTensor
-    functional_registered: MetaTensor
-    field_of_view: torch.Tensor
-    registration: RegistrationResult
-    picture: FusedPicture
-    record: dict[str, Any] = field(repr=False)
-
-    @property
-    def fused(self) -> MetaTensor:
-        """The fused volume; see `FusedPicture.fused`."""
-        return self.picture.fused
-
-    @property
-    def contribution(self) -> torch.Tensor:
-        """Shape (2, I, J, K): the part of the fused luminance that comes from the anatomical
-        and from the functional volume; their sum is the fused luminance.
-        """
-        return self.picture.run.contribution
-
-    @property
-    def transform(self) -> NDArray[np.float64]:
-        """4 x 4, LPS mm: maps points of fixed (anatomical) to moving (functional)."""
-        return self.registration.matrix_fixed_to_moving_lps
-
-    @property
-    def quality(self) -> dict[str, float]:
-        """Measures of the registration, by name."""
-        return self.registration.quality
-
-    def save(
-        self,
-        out: str | Path,
-        format: str | Sequence[str] | None = None,
-        *,
-        preview: bool = False,
-        report: bool = False,
-        if_exists: str = "fail",
-    ) -> Path:
-        """Write the result as the folder `out`, whole or not at all; see design section 4.
-
-        Parameters
-        ----------
-        out : path
-            The folder to make.
-        format : {"nifti", "dicom"} or several of them, optional
-            That of the anatomical input by default.
-        preview, report : bool
-            Also write ``preview.png``, ``report.html``.
-        if_exists : {"fail", "skip", "overwrite"}
-
-        Raises
-        ------
-        OutputError
-            `out` exists, or cannot be written.
-        """
-        from refinefuse_med.output import save_result
-
-        formats = (format,) if isinstance(format, str) else tuple(format or ())
-        config = OutputConfig.model_validate(
-            {"formats": formats, "if_exists": if_exists, "preview": preview, "report": report}
-        )
-        return save_result(self, Path(out), config)
-
-
-@dataclass(frozen=True, eq=False)
-class RegisteredPair:
-    """What `register_pair` gives back.
-
-    Attributes
-    ----------
-    fixed : MetaTensor
-        As given.
-    registered : MetaTensor
-        The moving volume on the fixed grid, real units.
-    field_of_view : torch.Tensor
-        Shape (I, J, K), bool: where the moving scan has seen the patient.
-    registration : RegistrationResult
-        Transform, verdict and quality.
-    record : dict
-        The ``result.json`` of a registration: as that of a fusion, without ``fusion``.
-    """
-
-    fixed: MetaTensor
-    registered: MetaTensor
-    field_of_view: torch.Tensor
-    registration: RegistrationResult
-    record: dict[str, Any] = field(repr=False)
-
-    @property
-    def verdict(self) -> str:
-        """``ok``, ``suspect`` or ``failed``."""
-        return self.registration.verdict
 
 
 def register_pair(

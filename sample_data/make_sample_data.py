@@ -22,8 +22,8 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 from solids import Array, Point
 
+from refinefuse_med.grid import LPS_FROM_RAS
 from refinefuse_med.sample.volumes import SCAN_FILES
-from refinefuse_med.volume import LPS_FROM_RAS
 
 Matrix = NDArray[np.float64]
 

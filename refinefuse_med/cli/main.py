@@ -18,6 +18,7 @@ _COMMANDS = {
     "fuse": "Register and fuse two scans of one patient.",
     "register": "Bring a moving scan onto a fixed one, with a verdict.",
     "fuse-slices": "Fuse folders of PNG slices that are already registered.",
+    "evaluate": "Measure fused PNG slices against their sources.",
     "batch": "Find the pairs in a folder of studies, and fuse each.",
     "inspect": "Say what a folder, file or zip holds, and what is usable.",
     "train": "Train the network from a configuration.",

@@ -10,13 +10,14 @@ from monai.data import MetaTensor
 from pydicom.dataset import Dataset
 
 from refinefuse_med.errors import InputError
+from refinefuse_med.grid import LPS_FROM_RAS
 from refinefuse_med.io.dicom_plan import Plan
 from refinefuse_med.io.elements import integer
 from refinefuse_med.io.geometry import upright
 from refinefuse_med.io.headers import read_dataset
 from refinefuse_med.io.pixels import images
 from refinefuse_med.io.values import AIR_HU
-from refinefuse_med.volume import LPS_FROM_RAS, SourceHeader, make_volume
+from refinefuse_med.volume import SourceHeader, make_volume
 
 __all__ = ["read_plan"]
 

@@ -76,9 +76,9 @@ def read_picture(path: Path) -> NDArray[np.float32]:
     with _open(path) as image:
         try:
             if image.mode in _SIXTEEN_BIT_MODES:
-                grey = np.asarray(image, dtype=np.float32) / 65535
+                grey = np.asarray(image, dtype=np.float32) / np.float32(65535)
                 return np.dstack([grey, grey, grey])
-            return np.asarray(image.convert("RGB"), dtype=np.float32) / 255
+            return np.asarray(image.convert("RGB"), dtype=np.float32) / np.float32(255)
         except (OSError, SyntaxError, ValueError) as error:
             raise _unreadable(path) from error
 

@@ -143,7 +143,7 @@ def ciede2000(lab_a: ArrayLike, lab_b: ArrayLike) -> Picture:
     turn = np.where(grey, 0.0, np.where(far, turn - np.copysign(360, turn), turn))
     d_l, d_c = l_b - l_a, c_b - c_a
     d_h = 2 * np.sqrt(c_a * c_b) * np.sin(np.radians(turn) / 2)
-    l, c, h = (l_a + l_b) / 2, (c_a + c_b) / 2, (h_a + h_b) / 2
+    lightness, c, h = (l_a + l_b) / 2, (c_a + c_b) / 2, (h_a + h_b) / 2
     h = np.where(grey, h_a + h_b, np.where(far, (h + 180) % 360, h))
 
     # (15)-(22): weights of lightness, chroma and hue, and the rotation in the blues
@@ -154,7 +154,8 @@ def ciede2000(lab_a: ArrayLike, lab_b: ArrayLike) -> Picture:
         + 0.32 * np.cos(np.radians(3 * h + 6))
         - 0.20 * np.cos(np.radians(4 * h - 63))
     )
-    s_l = 1 + 0.015 * (l - 50) ** 2 / np.sqrt(20 + (l - 50) ** 2)
+    off_middle = (lightness - 50) ** 2
+    s_l = 1 + 0.015 * off_middle / np.sqrt(20 + off_middle)
     s_c = 1 + 0.045 * c
     s_h = 1 + 0.015 * c * t
     angle = np.radians(60 * np.exp(-(((h - 275) / 25) ** 2)))

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from refinefuse_med.progress import Monitor
 from refinefuse_med.registration.metric import entropy_terms, fixed_bins
 from refinefuse_med.registration.pose import Matrix, cube_rotations, displacement_mm, mapped
-from refinefuse_med.registration.sampling import Image, Samples, Scan, draw_samples
+from refinefuse_med.registration.sampling import Binning, Image, Samples, Scan, draw_samples
 
 __all__ = ["Candidates", "search"]
 
@@ -26,6 +26,7 @@ STEP_MM = 30.0
 """Distance of the starts where one scan is longer than the other."""
 
 MOST_POSES = 40_000
+BATCH = 256
 APART_MM = 15.0
 """Poses nearer than this fall to the same optimum; only the better is kept."""
 
@@ -58,12 +59,11 @@ def search(
     samples = draw_samples(fixed, LEVEL_MM, SAMPLES, rng)
     rotations, upright = _rotations()
     linear, translations, is_upright = _poses(fixed, moving, samples, rotations, upright)
-    score = _Score(samples, moving.at(LEVEL_MM), moving)
+    score = _Score(samples, moving.at(LEVEL_MM), moving.binning)
     information, overlap = np.empty(len(linear)), np.empty(len(linear))
-    batch = 256
-    for first in range(0, len(linear), batch):
+    for first in range(0, len(linear), BATCH):
         monitor.check()
-        rows = slice(first, first + batch)
+        rows = slice(first, first + BATCH)
         information[rows], overlap[rows] = score(linear[rows], translations[rows])
     best_overlap = max(float(overlap.max()), 1e-3)
     order = np.argsort(-information * np.minimum(1, overlap / best_overlap), kind="stable")
@@ -130,11 +130,11 @@ def _box(scan: Scan) -> NDArray[np.float64]:
 class _Score:
     """Mutual information and overlap of many poses at once, by nearest voxel."""
 
-    def __init__(self, samples: Samples, moving: Image, scan: Scan) -> None:
+    def __init__(self, samples: Samples, moving: Image, binning: Binning) -> None:
         self._offsets = samples.offsets_mm
         self._rows = fixed_bins(samples.positions, BINS) * (BINS + 1)
         self._from_lps = moving.from_lps
-        positions, _ = scan.binning(moving.values)
+        positions, _ = binning(moving.values)
         # A border of one voxel, in a bin of its own, stands for everything outside.
         self._bins = np.pad(fixed_bins(positions, BINS).astype(np.uint8), 1, constant_values=BINS)
 

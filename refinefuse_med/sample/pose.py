@@ -12,8 +12,9 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from refinefuse_med.errors import UsageError
+from refinefuse_med.grid import LPS_FROM_RAS
 from refinefuse_med.sample.volumes import SCAN_FILES, sample_volume, shipped_file
-from refinefuse_med.volume import LPS_FROM_RAS, grid_of, like
+from refinefuse_med.volume import grid_of, like
 
 __all__ = ["posed_scan", "quantum_of"]
 

@@ -9,7 +9,8 @@ import pytest
 from monai.data import MetaTensor
 from scipy.spatial.transform import Rotation
 
-from refinefuse_med.volume import LPS_FROM_RAS, make_volume
+from refinefuse_med.grid import LPS_FROM_RAS
+from refinefuse_med.volume import make_volume
 
 # Centre (LPS mm), half axes (mm), value in MR, value in PET; nothing is symmetric.
 ELLIPSOIDS = (

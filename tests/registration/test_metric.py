@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from refinefuse_med.grid import LPS_FROM_RAS
 from refinefuse_med.registration.metric import MutualInformation
 from refinefuse_med.registration.pose import AffineModel, RigidModel, cube_rotations
 from refinefuse_med.registration.sampling import Scan, draw_samples, interpolate
+from refinefuse_med.volume import make_volume
 
 from .conftest import Pair, pose
 
@@ -64,8 +66,6 @@ def test_there_are_24_rotations_of_a_cube_and_the_first_changes_nothing():
 
 
 def test_averaging_keeps_every_place_where_it_was(oblique: np.ndarray):
-    from refinefuse_med.volume import LPS_FROM_RAS, make_volume
-
     shape = (24, 20, 12)
     lps = LPS_FROM_RAS @ oblique
     x = np.einsum("a,aijk->ijk", lps[0, :3], np.indices(shape)) + lps[0, 3]

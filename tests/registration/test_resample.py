@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from refinefuse_med.errors import GeometryError
+from refinefuse_med.grid import LPS_FROM_RAS, Grid
 from refinefuse_med.registration import field_of_view, resample_to
-from refinefuse_med.volume import LPS_FROM_RAS, Grid, make_volume
+from refinefuse_med.volume import make_volume
 
 from .conftest import pose
 

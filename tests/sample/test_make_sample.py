@@ -13,11 +13,12 @@ import pytest
 import SimpleITK as sitk
 
 from refinefuse_med.errors import UsageError
+from refinefuse_med.grid import LPS_FROM_RAS
 from refinefuse_med.io import load_volume
 from refinefuse_med.sample import make_sample, sample_truth, sample_volume
 from refinefuse_med.sample.dicom_study import SERIES_FOLDERS, write_study
 from refinefuse_med.sample.volumes import SCAN_FILES, shipped_file
-from refinefuse_med.volume import LPS_FROM_RAS, affine_lps, affine_ras
+from refinefuse_med.volume import affine_lps, affine_ras
 
 MOVING = ("ct", "pet", "spect")
 

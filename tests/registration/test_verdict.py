@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from refinefuse_med.registration.metric import Measure
+from refinefuse_med.registration.verdict import judge
+
+
+@pytest.mark.parametrize(
+    ("spread", "information", "overlap", "verdict"),
+    [
+        (0.2, 0.9, 0.9, "ok"),
+        (2.0, 0.9, 0.9, "suspect"),  # does not come back to the same place
+        (4.0, 0.9, 0.9, "failed"),
+        (0.2, 0.1, 0.9, "suspect"),  # two patients
+        (4.0, 0.1, 0.9, "failed"),
+        (0.2, 0.9, 0.1, "suspect"),  # sees little of the patient
+        (0.2, 0.9, 0.0, "failed"),
+        (None, 0.9, 0.9, "ok"),
+        (None, 0.1, 0.9, "suspect"),
+        (None, 0.9, 0.0, "failed"),
+    ],
+)
+def test_a_doubt_is_never_ok_and_is_always_told(spread, information, overlap, verdict):
+    measure = Measure(information, overlap, np.zeros((3, 4)), np.zeros((3, 4)))
+    found, warnings = judge(measure, spread)
+    assert found == verdict
+    assert bool(warnings) == (verdict != "ok")
