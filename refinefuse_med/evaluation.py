@@ -115,7 +115,7 @@ def write_csv(slices: Sequence[dict[str, Any]], path: str | Path) -> None:
         table.writerows({"stem": entry["stem"], **entry["metrics"]} for entry in slices)
 
 
-def _measured(matches: Sequence[SliceMatch], jobs: int) -> Generator[dict[str, float]]:
+def _measured(matches: Sequence[SliceMatch], jobs: int) -> Generator[dict[str, float], None, None]:
     if min(jobs, len(matches)) == 1:
         yield from map(_measure, matches)
         return

@@ -56,7 +56,8 @@ def evaluate_colour(fused: ArrayLike, functional: ArrayLike) -> dict[str, float]
     """
     fused, functional = (np.asarray(p, dtype=np.float64) for p in (fused, functional))
     chroma = ycbcr(functional)[..., 1:]
-    coloured = (np.abs(chroma) > COLOURED).any(axis=-1)
+    # Rounded, so that no last bit decides on pixels at the threshold, such as (0, 0, 16).
+    coloured = (np.abs(chroma).round(3) > COLOURED).any(axis=-1)
     if not coloured.any() or not np.ptp(fused, axis=-1).any():
         return {}
     error = np.abs(ycbcr(fused[coloured])[..., 1:] - chroma[coloured])
