@@ -8,8 +8,15 @@ import numpy as np
 
 from refinefuse_med.progress import Monitor
 from refinefuse_med.registration.metric import Measure
-from refinefuse_med.registration.pose import AffineModel, Matrix, Model, RigidModel
+from refinefuse_med.registration.pose import (
+    AffineModel,
+    Matrix,
+    Model,
+    RigidModel,
+    displacement_mm,
+)
 from refinefuse_med.registration.refine import (
+    EDGE_LEVEL,
     LEVELS,
     Level,
     distinct,
@@ -19,7 +26,7 @@ from refinefuse_med.registration.refine import (
 )
 from refinefuse_med.registration.sampling import Scan
 from refinefuse_med.registration.search import search
-from refinefuse_med.registration.verdict import spread_mm
+from refinefuse_med.registration.verdict import SLIDE_MM, spread_mm
 
 __all__ = ["Aligned", "align"]
 
@@ -36,11 +43,14 @@ class Aligned:
     measure : Measure
         On the scans' own voxels.
     spread_mm : float
+    disagreement_mm : float
+        How far mutual information by itself slides from where edges hold it.
     """
 
     matrix_fixed_to_moving_lps: Matrix
     measure: Measure
     spread_mm: float
+    disagreement_mm: float
 
 
 def align(
@@ -58,24 +68,31 @@ def align(
     poses = found.matrices
     for done, level in enumerate(LEVELS, start=1):
         metric = metric_at(fixed, moving, level, rng)
-        radius = metric.samples.radius_mm
+        radius, points = metric.samples.radius_mm, metric.samples.offsets_mm[:, ::10]
         models = [RigidModel(pose, radius) for pose in poses[: level.poses]]
         refined = refine_all(metric, models, found.best_overlap, threads, monitor)
-        refined = distinct(refined, metric.samples.offsets_mm[:, ::10])
+        refined = distinct(refined, points)
         poses = [pose.matrix for pose in refined]
+        if level.edges:
+            agreed = refined
         monitor.update("register", 0.25 + 0.5 * done / len(LEVELS))
-    best = refined[0]
+    best, on_voxels = refined[0].matrix, metric
+    disagreement = min(displacement_mm(best, pose.matrix, points) for pose in agreed)
+    firm_level = SPREAD_LEVEL
+    affine_levels: tuple[Level, ...] = (SPREAD_LEVEL, LEVELS[-1])
+    if disagreement > SLIDE_MM:
+        best, firm_level, affine_levels = agreed[0].matrix, EDGE_LEVEL, (EDGE_LEVEL,)
 
     def model_at(start: Matrix) -> Model:
         return AffineModel(start, radius) if affine else RigidModel(start, radius)
 
     if affine:
-        for level in (SPREAD_LEVEL, LEVELS[-1]):
+        for level in affine_levels:
             metric = metric_at(fixed, moving, level, rng)
-            best = refine(metric, model_at(best.matrix), found.best_overlap, monitor)
+            best = refine(metric, model_at(best), found.best_overlap, monitor).matrix
     monitor.update("register", 0.85)
-    metric = metric_at(fixed, moving, SPREAD_LEVEL, rng)
-    spread = spread_mm(metric, best.matrix, model_at, found.best_overlap, rng, threads, monitor)
+    metric = metric_at(fixed, moving, firm_level, rng)
+    spread = spread_mm(metric, best, model_at, found.best_overlap, rng, threads, monitor)
     about_origin = np.eye(4)
     about_origin[:3, 3] = -metric.samples.centre_lps
-    return Aligned(best.matrix @ about_origin, best.measure, spread)
+    return Aligned(best @ about_origin, on_voxels(best), spread, disagreement)

@@ -1,33 +1,50 @@
-"""Local refinement: a pyramid of L-BFGS runs on mutual information."""
+"""Local refinement: a pyramid of L-BFGS runs on mutual information, once helped by edges."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from refinefuse_med.progress import Monitor
+from refinefuse_med.registration.edges import Agreement, EdgeAgreement
 from refinefuse_med.registration.metric import Measure, MutualInformation
 from refinefuse_med.registration.pose import Matrix, Model, displacement_mm, rotation_degrees
-from refinefuse_med.registration.sampling import Scan, draw_samples
+from refinefuse_med.registration.sampling import Samples, Scan, draw_samples
 
-__all__ = ["LEVELS", "Level", "Refined", "distinct", "metric_at", "refine", "refine_all"]
+__all__ = [
+    "EDGE_LEVEL",
+    "LEVELS",
+    "Level",
+    "Metric",
+    "Refined",
+    "distinct",
+    "metric_at",
+    "refine",
+    "refine_all",
+]
 
 
 @dataclass(frozen=True)
 class Level:
-    """One level of the pyramid: voxel size (0: native), samples, and poses taken in."""
+    """One level of the pyramid: voxel size (0: native), samples, and poses taken in.
+
+    With `edges`, the agreement of edges counts beside mutual information.
+    """
 
     voxel_mm: float
     samples: int
     poses: int
+    edges: bool = False
 
 
-LEVELS = (Level(8.0, 4_000, 16), Level(4.0, 20_000, 4), Level(2.0, 40_000, 2), Level(0, 100_000, 1))
+EDGE_LEVEL = Level(4.0, 20_000, 4, edges=True)
+LEVELS = (Level(8.0, 4_000, 16), EDGE_LEVEL, Level(2.0, 40_000, 2), Level(0, 100_000, 1))
 
 SAME_MM = 2.0
 """Poses nearer than this are one optimum."""
@@ -39,28 +56,37 @@ TURNED_MERIT = 0.85
 
 @dataclass(frozen=True)
 class Refined:
-    """A refined pose, what the metric says of it, and its score: information times overlap."""
+    """A refined pose, what the metric says of it, and its score: metric times overlap."""
 
     matrix: Matrix
     measure: Measure
     score: float
 
 
-def metric_at(
-    fixed: Scan, moving: Scan, level: Level, rng: np.random.Generator
-) -> MutualInformation:
+class Metric(Protocol):
+    """What `refine` climbs."""
+
+    samples: Samples
+
+    def __call__(self, matrix: Matrix) -> Measure:
+        """Measure the pose that maps offsets from the samples' centre to moving, LPS mm."""
+        ...
+
+
+def metric_at(fixed: Scan, moving: Scan, level: Level, rng: np.random.Generator) -> Metric:
     """The metric on one level."""
     samples = draw_samples(fixed, level.voxel_mm, level.samples, rng)
-    return MutualInformation(samples, moving.at(level.voxel_mm), moving.binning)
+    information = MutualInformation(samples, moving.at(level.voxel_mm), moving.binning)
+    if not level.edges:
+        return information
+    return Agreement(information, EdgeAgreement(fixed, moving, samples, level.voxel_mm))
 
 
-def refine(
-    metric: MutualInformation, model: Model, best_overlap: float, monitor: Monitor
-) -> Refined:
-    """Climb to the nearest maximum of mutual information times overlap.
+def refine(metric: Metric, model: Model, best_overlap: float, monitor: Monitor) -> Refined:
+    """Climb to the nearest maximum of the metric times overlap.
 
     The overlap counts as part of `best_overlap`, at most as 1, so that a pose whose
-    samples are all inside is moved by mutual information alone.
+    samples are all inside is moved by the metric alone.
     """
 
     def cost(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -84,7 +110,7 @@ def refine(
 
 
 def refine_all(
-    metric: MutualInformation,
+    metric: Metric,
     models: Sequence[Model],
     best_overlap: float,
     threads: int,

@@ -46,6 +46,9 @@ class RegistrationResult:
         ``spread_mm``
             Estimated error: the median distance by which the result, perturbed and refined
             again, misses itself. Of rigid and affine alone.
+        ``disagreement_mm``
+            How far mutual information by itself would have moved the result from where edges
+            hold it. Of rigid and affine alone.
     matrix_fixed_to_moving_lps : array, shape (4, 4), float64
         Maps LPS mm points of fixed to moving, as ITK transforms do.
     seconds : float
@@ -121,7 +124,7 @@ def register(
     scans = Scan.of(fixed), Scan.of(moving)
     rng = np.random.default_rng(config.seed)
     if method in ("none", "header"):
-        matrix, spread = np.eye(4), None
+        matrix, spread, disagreement = np.eye(4), None, None
         measure = _measure_as_is(*scans, rng)
     else:
         # Poses are refined side by side; threads inside one matrix product would only spin.
@@ -134,13 +137,13 @@ def register(
                 monitor=monitor,
             )
         matrix, measure = aligned.matrix_fixed_to_moving_lps, aligned.measure
-        spread = aligned.spread_mm
-    verdict, doubts = judge(measure, spread)
+        spread, disagreement = aligned.spread_mm, aligned.disagreement_mm
+    verdict, doubts = judge(measure, spread, disagreement)
     monitor.update("register", 1.0)
     return RegistrationResult(
         method,
         verdict,
-        _quality(matrix, measure, spread, scans[0]),
+        _quality(matrix, measure, spread, disagreement, scans[0]),
         matrix,
         time.perf_counter() - started,
         (*warnings, *doubts),
@@ -177,7 +180,11 @@ def _measure_as_is(fixed: Scan, moving: Scan, rng: np.random.Generator) -> Measu
 
 
 def _quality(
-    matrix: Matrix, measure: Measure, spread_mm: float | None, fixed: Scan
+    matrix: Matrix,
+    measure: Measure,
+    spread_mm: float | None,
+    disagreement_mm: float | None,
+    fixed: Scan,
 ) -> dict[str, float]:
     middle = fixed.foreground_lps.mean(axis=1)[:, None]
     quality = {
@@ -188,4 +195,6 @@ def _quality(
     }
     if spread_mm is not None:
         quality["spread_mm"] = spread_mm
+    if disagreement_mm is not None:
+        quality["disagreement_mm"] = disagreement_mm
     return quality

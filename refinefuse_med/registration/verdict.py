@@ -13,9 +13,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from refinefuse_med.progress import Monitor
-from refinefuse_med.registration.metric import Measure, MutualInformation
+from refinefuse_med.registration.metric import Measure
 from refinefuse_med.registration.pose import Matrix, Model, displacement_mm
-from refinefuse_med.registration.refine import refine_all
+from refinefuse_med.registration.refine import Metric, refine_all
 
 __all__ = ["Verdict", "judge", "spread_mm"]
 
@@ -35,13 +35,17 @@ NO_OVERLAP = 0.02
 SMALL_OVERLAP = 0.25
 """Of the fixed patient inside moving's field of view."""
 
+SLIDE_MM = 6.0
+"""Mutual information that moves further than this from where edges agree too has slid along a
+body that changed its shape: the pose on which both agree is then kept."""
+
 PERTURBATIONS = 4
 PERTURBATION_DEGREES = 6.0
 PERTURBATION_MM = 6.0
 
 
 def spread_mm(
-    metric: MutualInformation,
+    metric: Metric,
     matrix: Matrix,
     model_at: Callable[[Matrix], Model],
     best_overlap: float,
@@ -63,11 +67,13 @@ def spread_mm(
     return float(np.median([displacement_mm(r.matrix, matrix, points) for r in returned]))
 
 
-def judge(measure: Measure, spread: float | None) -> tuple[Verdict, tuple[str, ...]]:
+def judge(
+    measure: Measure, spread: float | None, disagreement: float | None = None
+) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict on a pose, and what to warn of.
 
-    `spread` is None for a pose that was given, not found: its information and overlap
-    alone are then judged.
+    `spread` and `disagreement` (see `Aligned`) are None for a pose that was given, not found:
+    its information and overlap alone are then judged.
     """
     if measure.overlap < NO_OVERLAP:
         return "failed", ("the scans do not overlap",)
@@ -75,6 +81,11 @@ def judge(measure: Measure, spread: float | None) -> tuple[Verdict, tuple[str, .
     failed = spread is not None and spread > FAILED_SPREAD_MM
     if spread is not None and spread > OK_SPREAD_MM:
         doubts.append(f"the registration may be off by some {spread:.1f} mm: look at the result")
+    if disagreement is not None and disagreement > SLIDE_MM:
+        doubts.append(
+            f"brightness and edges disagree by {disagreement:.0f} mm: the body may have changed"
+            " its shape between the scans, which a rigid registration cannot follow"
+        )
     if measure.value < WEAK_INFORMATION:
         doubts.append(
             f"the scans have little in common (mutual information {measure.value:.2f} nats):"

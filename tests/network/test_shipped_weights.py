@@ -53,7 +53,7 @@ def test_what_only_one_modality_shows_is_kept(model: RefineFuse) -> None:
     assert float(fused[inside].mean()) > float(fused[around].mean()) + 0.2
 
 
-@pytest.mark.parametrize("metric", ["AG", "EN", "SCD"])
+@pytest.mark.parametrize("metric", ["AG", "EN", "SCD", "Qabf"])
 def test_it_beats_the_pixel_maximum(scores: Scores, rival: Scores, metric: str) -> None:
     for modality, row in scores.items():
         assert row[metric] > rival[modality][metric], modality
@@ -61,7 +61,7 @@ def test_it_beats_the_pixel_maximum(scores: Scores, rival: Scores, metric: str) 
 
 def test_both_sources_correlate_with_what_they_add(scores: Scores) -> None:
     assert scores["MRI-CT"]["SCD"] >= 1.45
-    assert scores["MRI-PET"]["SCD"] >= 1.70
+    assert scores["MRI-PET"]["SCD"] >= 1.60
     assert scores["MRI-SPECT"]["SCD"] >= 1.50
 
 

@@ -27,3 +27,11 @@ def test_a_doubt_is_never_ok_and_is_always_told(spread, information, overlap, ve
     found, warnings = judge(measure, spread)
     assert found == verdict
     assert bool(warnings) == (verdict != "ok")
+
+
+def test_two_metrics_that_disagree_are_suspect():
+    measure = Measure(0.9, 0.9, np.zeros((3, 4)), np.zeros((3, 4)))
+    assert judge(measure, 0.2, 1.0) == ("ok", ())
+    verdict, (warning,) = judge(measure, 0.2, 27.0)
+    assert verdict == "suspect"
+    assert "27 mm" in warning
