@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+import torch
+from pydicom.dataset import Dataset
+
+from refinefuse_med import colour
+from refinefuse_med.config import ColourConfig, EngineConfig, FusionConfig, RegistrationConfig
+from refinefuse_med.errors import CancelledError, InputError
+from refinefuse_med.pipeline import fuse_pair
+from refinefuse_med.progress import Monitor
+from refinefuse_med.volume import Keys, SourceHeader, affine_ras, grid_of, like, make_volume
+
+AS_IS = RegistrationConfig(method="none")
+
+
+@pytest.fixture(scope="module")
+def result(head_pair):
+    return fuse_pair(*head_pair, FusionConfig(registration=AS_IS))
+
+
+def _of_patient(volume, patient):
+    header = Dataset()
+    header.PatientID = patient
+    stamped = like(volume, volume.as_tensor())
+    stamped.meta[Keys.SOURCE] = SourceHeader("dicom", datasets=(header,))
+    return stamped
+
+
+def test_the_hot_body_is_coloured_on_the_patients_own_side(result):
+    # It lies at RAS (-35, 30, 20): the patient's left, in front, above. Hot iron is red where
+    # the uptake is low, and only the hottest has green and blue in it.
+    green_and_blue = result.fused.as_tensor()[1:].float().mean(0)
+    inverse = np.linalg.inv(affine_ras(result.fused))
+
+    def at(x, y, z):
+        i, j, k = np.rint(inverse @ (x, y, z, 1))[:3].astype(int)
+        return float(green_and_blue[i - 1 : i + 2, j - 1 : j + 2, k - 1 : k + 2].mean())
+
+    for mirrored in ((35, 30, 20), (-35, -30, 20), (-35, 30, -20)):
+        assert at(-35, 30, 20) > at(*mirrored) + 40
+
+
+def test_the_result_lies_on_the_anatomical_grid(result, head_pair):
+    for volume in (result.fused, result.functional_registered):
+        assert grid_of(volume).same_as(grid_of(head_pair[0]))
+
+
+def test_the_parts_add_up_to_the_fused_luminance(result):
+    luminance = colour.luminance(result.fused.as_tensor().float() / 255)
+    apart = (result.contribution.sum(0) - luminance).abs()
+    assert apart.max() < 1.5 / 255  # rounding to bytes
+
+
+def test_background_is_black(result, head_pair):
+    air = (head_pair[0][0] < 1) & (result.functional_registered[0] < 0.01)
+    assert air.any()
+    assert int(result.fused.as_tensor()[:, air.as_tensor()].max()) <= 1
+
+
+def test_outside_the_field_of_view_the_anatomy_stands_alone(head_pair):
+    mr, pt = head_pair
+    cut = make_volume(pt.as_tensor()[..., 12:20], _shifted(affine_ras(pt), 12), modality="PT")
+    made = fuse_pair(mr, cut, FusionConfig(registration=AS_IS))
+    outside = ~made.field_of_view
+    grey = colour.apply_window(mr.as_tensor()[0], made.picture.windows["anatomical"])
+    fused = made.fused.as_tensor()[:, outside]
+    assert torch.equal(fused, (grey[outside] * 255).round().to(torch.uint8).expand(3, -1))
+
+
+def _shifted(affine, slices):
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, 2] * slices
+    return moved
+
+
+def test_a_grey_result_keeps_its_luminance(head_pair):
+    config = FusionConfig(registration=AS_IS, colour=ColourConfig(colormap="none"))
+    fused = fuse_pair(*head_pair, config).fused
+    assert fused.shape[0] == 1
+    assert 0 <= float(fused.min()) < float(fused.max()) <= 1
+
+
+@pytest.mark.parametrize("plane", ["coronal", "sagittal", "triplanar"])
+def test_other_planes_give_nearly_the_same_picture(plane, head_pair, result):
+    config = FusionConfig(registration=AS_IS, engine=EngineConfig(plane=plane))
+    other = fuse_pair(*head_pair, config).fused.as_tensor().float()
+    assert (other - result.fused.as_tensor().float()).abs().mean() < 8
+
+
+def test_scans_of_two_patients_are_refused_unless_forced(head_pair):
+    scans = [_of_patient(v, name) for v, name in zip(head_pair, ("one", "two"), strict=True)]
+    with pytest.raises(InputError, match="patient IDs") as caught:
+        fuse_pair(*scans, FusionConfig(registration=AS_IS))
+    assert "one" not in str(caught.value).replace("one patient", "")
+    forced = RegistrationConfig(method="none", force=True)
+    record = fuse_pair(*scans, FusionConfig(registration=forced)).record
+    assert any("patient IDs" in warning for warning in record["warnings"])
+
+
+def test_the_user_can_stop_it(head_pair):
+    with pytest.raises(CancelledError):
+        fuse_pair(*head_pair, monitor=Monitor(is_cancelled=lambda: True))
+
+
+def test_the_record_names_everything_but_the_patient(result):
+    assert set(result.record) == {
+        "schema", "version", "inputs", "registration", "fusion", "metrics", "warnings",
+    }  # fmt: skip
+    assert len(result.record["fusion"]["weights_sha256"]) == 64
+    assert np.shape(result.record["registration"]["matrix_fixed_to_moving_lps"]) == (4, 4)
