@@ -6,7 +6,7 @@ register -> resample -> window and colour -> fuse luminance, slice by slice -> r
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import torch
 from monai.data import MetaTensor
@@ -86,7 +86,7 @@ def register_pair(
         "schema": RESULT_SCHEMA,
         "version": __version__,
         "inputs": {"fixed": describe(fixed), "moving": describe(moving)},
-        "registration": _registration_record(aligned),
+        "registration": aligned.to_dict(),
         "warnings": _warnings({"fixed": fixed, "moving": moving}, aligned),
     }
     return RegisteredPair(fixed, registered, seen, aligned, record)
@@ -208,7 +208,7 @@ def fuse_pair(
         "schema": RESULT_SCHEMA,
         "version": __version__,
         "inputs": {role: describe(volume) for role, volume in roles.items()},
-        "registration": _registration_record(pair.registration),
+        "registration": pair.registration.to_dict(),
         "fusion": {
             "model": weights["name"],
             "weights_sha256": weights["sha256"],
@@ -241,16 +241,6 @@ def fuse(
 ) -> FusionResult:
     """Register and fuse two volumes; the short form of `fuse_pair`."""
     return fuse_pair(anatomical, functional, config)
-
-
-def _registration_record(aligned: RegistrationResult) -> dict[str, Any]:
-    return {
-        "method": aligned.method,
-        "verdict": aligned.verdict,
-        "quality": aligned.quality,
-        "matrix_fixed_to_moving_lps": aligned.matrix_fixed_to_moving_lps.tolist(),
-        "seconds": round(aligned.seconds, 3),
-    }
 
 
 def _warnings(volumes: dict[str, MetaTensor], aligned: RegistrationResult) -> list[str]:

@@ -239,17 +239,17 @@ class _JsonFormatter(logging.Formatter):
 
 def start_logging(options: dict[str, Any]) -> None:
     """Send our log lines, and nobody else's chatter, to stderr."""
-    handler: logging.Handler
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if options["log_json"]:
-        handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_JsonFormatter())
-    else:
+    elif sys.stderr.isatty():
         from rich.console import Console
         from rich.logging import RichHandler
 
-        handler = RichHandler(
-            console=Console(stderr=True, soft_wrap=True), show_path=False, show_time=False
-        )
+        handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
+    else:
+        # In a file or a pipe each message keeps to one line.
+        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     log.handlers[:] = [handler]
     log.propagate = False
     quiet, verbose = options["quiet"], options["verbose"]
