@@ -189,7 +189,7 @@ def _quality(
     middle = fixed.foreground_lps.mean(axis=1)[:, None]
     quality = {
         "mutual_information": measure.value,
-        "overlap": measure.overlap,
+        "overlap": min(1.0, measure.overlap),  # the weights are summed in single precision
         "translation_mm": float(np.linalg.norm(mapped(matrix, middle) - middle)),
         "rotation_degrees": rotation_degrees(matrix),
     }
