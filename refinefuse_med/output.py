@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from refinefuse_med import io
 from refinefuse_med.config import OutputConfig, OutputFormat
+from refinefuse_med.grid import LPS_FROM_RAS
 from refinefuse_med.volume import Keys, get_meta, grid_of, modality_of, source_of
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _save(
 
 def _write_transform(aligned: RegistrationResult, fixed: MetaTensor, folder: Path) -> None:
     if aligned.method != "none":
-        center = grid_of(fixed).center_ras * (-1, -1, 1)
+        center = LPS_FROM_RAS[:3, :3] @ grid_of(fixed).center_ras
         io.write_transform(
             aligned.matrix_fixed_to_moving_lps, folder / "transform.tfm", center_lps=center
         )

@@ -116,8 +116,7 @@ def fuse_registered(
     }
     grey = colour.apply_window(anatomical.as_tensor()[0], windows["anatomical"])
     scalar = colour.apply_window(functional.as_tensor()[0], windows["functional"])
-    name = config.colormap
-    name = colour.default_colormap(modality_of(functional)) if name == "auto" else name
+    name = colour.resolve_colormap(config.colormap, modality_of(functional))
 
     rgb = colour.colourise(scalar, name) * field_of_view
     run = engine.fuse(
@@ -127,7 +126,7 @@ def fuse_registered(
         monitor=monitor,
         field_of_view=field_of_view,
     )
-    fused = run.fused if name == "none" else _to_bytes(colour.recolour(run.fused, rgb))
+    fused = run.fused if name == "none" else colour.to_bytes(colour.recolour(run.fused, rgb))
     picture = make_volume(
         fused,
         affine_ras(anatomical),
@@ -136,7 +135,7 @@ def fuse_registered(
     )
     return FusedPicture(
         fused=picture,
-        functional_rgb=_to_bytes(rgb),
+        functional_rgb=colour.to_bytes(rgb),
         colormap=name,
         colours=colour.palette(name),
         windows=windows,
@@ -148,10 +147,6 @@ def _window(
     volume: MetaTensor, window: Window, role: colour.Role, mask: torch.Tensor | None = None
 ) -> tuple[float, float]:
     return colour.auto_window(volume, mask, role=role) if window == "auto" else window
-
-
-def _to_bytes(rgb: torch.Tensor) -> torch.Tensor:
-    return (rgb * 255).round_().to(torch.uint8)
 
 
 def fuse_pair(

@@ -16,7 +16,7 @@ from refinefuse_med.config import EngineConfig
 from refinefuse_med.engine import Engine
 from refinefuse_med.io import AtomicFolder
 from refinefuse_med.io.pictures import SliceMatch, match_slices, read_picture
-from refinefuse_med.network import RefineFuse, weights_info
+from refinefuse_med.network import RefineFuse
 from refinefuse_med.progress import SILENT, Monitor
 
 __all__ = ["SLICES_SCHEMA", "fuse_slices"]
@@ -77,8 +77,8 @@ def fuse_slices(
     started = perf_counter()
     config = config or EngineConfig()
     pairs, warnings = match_slices(anatomical_dir, functional_dir)
-    weights = None if model else weights_info(config.model)
-    engine = Engine(model or RefineFuse.from_pretrained(config.model), config)
+    model = model or RefineFuse.from_pretrained(config.model)
+    engine = Engine(model, config)
     # Its own progress would start again with each group of slices.
     quiet = Monitor(is_cancelled=monitor.is_cancelled)
 
@@ -99,12 +99,13 @@ def fuse_slices(
                 outputs.append(name)
             warnings += [text for text in run.warnings if text not in warnings]
         monitor.update("fuse", 1.0)
+    weights = model.weights_info()
     return {
         "schema": SLICES_SCHEMA,
         "version": __version__,
         "fusion": {
-            "model": weights.name if weights else "unnamed",
-            "weights_sha256": weights.sha256 if weights else None,
+            "model": weights["name"],
+            "weights_sha256": weights["sha256"],
             "device": str(engine.device),
             "slices": len(outputs),
             "seconds": round(perf_counter() - started, 3),
@@ -132,6 +133,6 @@ def _read(path: Path) -> torch.Tensor:
 
 def _write(picture: torch.Tensor, path: Path) -> None:
     """Write a picture, shape (H, W) or (3, H, W), in [0, 1]."""
-    levels = (picture * 255).round().to(torch.uint8)
+    levels = colour.to_bytes(picture)
     array = levels.numpy() if levels.ndim == 2 else levels.movedim(0, -1).contiguous().numpy()
     Image.fromarray(array).save(path)

@@ -25,6 +25,9 @@ class Brighter(torch.nn.Module):
         parts = torch.cat([weight * anatomical, (1 - weight) * functional], dim=1)
         return parts.sum(dim=1, keepdim=True), parts
 
+    def weights_info(self):
+        return {"name": "brighter", "sha256": ""}
+
 
 def _grey(size=(20, 14), seed=0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, size[::-1], dtype=np.uint8)

@@ -99,7 +99,7 @@ class Controller:
 
     def register(self, request: Request, monitor: Monitor = SILENT) -> Outcome:
         """Bring the functional volume onto the anatomical grid."""
-        from refinefuse_med.colour import auto_window, default_colormap
+        from refinefuse_med.colour import auto_window, resolve_colormap
         from refinefuse_med.pipeline import register_pair
         from refinefuse_med.volume import modality_of
 
@@ -110,8 +110,7 @@ class Controller:
             monitor,
         )
         self._registered = (request, pair.registration)
-        asked = request.config.colour.colormap
-        colormap = default_colormap(modality_of(pair.registered)) if asked == "auto" else asked
+        colormap = resolve_colormap(request.config.colour.colormap, modality_of(pair.registered))
         layer = on_grid_of(
             request.anatomical,
             pair.registered,

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from refinefuse_med.colour.luminance import chroma, luminance, recolour
-from refinefuse_med.colour.palettes import PALETTES, colourise, default_colormap, palette
+from refinefuse_med.colour.luminance import chroma, luminance, recolour, to_bytes
+from refinefuse_med.colour.palettes import (
+    PALETTES,
+    colourise,
+    default_colormap,
+    palette,
+    resolve_colormap,
+)
 from refinefuse_med.colour.windows import Role, apply_window, auto_window
 
 __all__ = [
@@ -17,4 +23,6 @@ __all__ = [
     "luminance",
     "palette",
     "recolour",
+    "resolve_colormap",
+    "to_bytes",
 ]

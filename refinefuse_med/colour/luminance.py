@@ -11,7 +11,7 @@ from typing import Final
 
 import torch
 
-__all__ = ["BT601", "chroma", "luminance", "recolour"]
+__all__ = ["BT601", "chroma", "luminance", "recolour", "to_bytes"]
 
 BT601: Final = (0.299, 0.587, 0.114)
 """Share of red, green and blue in the luma Y (ITU-R BT.601, 2.5.1)."""
@@ -91,3 +91,8 @@ def recolour(fused_luminance: torch.Tensor, rgb: torch.Tensor) -> torch.Tensor:
         torch.minimum(scale, room.div_(channel.abs().clamp_min(_TINY)), out=scale)
     # The clamp takes off rounding alone; the scale has already put the colour inside.
     return difference.mul_(scale).add_(y).clamp_(0, 1)
+
+
+def to_bytes(picture: torch.Tensor) -> torch.Tensor:
+    """Round a picture in [0, 1], of any shape, to uint8 in 0..255; nothing is stretched."""
+    return (picture * 255).round().to(torch.uint8)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["NO_PALETTE", "PALETTES", "colourise", "default_colormap", "palette"]
+__all__ = ["NO_PALETTE", "PALETTES", "colourise", "default_colormap", "palette", "resolve_colormap"]
 
 PALETTES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -44,6 +44,11 @@ def default_colormap(modality: str) -> Colormap:
     NIfTI of PET or SPECT.
     """
     return NO_PALETTE if modality in _GREY_MODALITIES else "hot_iron"
+
+
+def resolve_colormap(asked: str, modality: str) -> str:
+    """Give the colormap that was asked for; for ``auto`` that of the modality."""
+    return default_colormap(modality) if asked == "auto" else asked
 
 
 def palette(name: str) -> torch.Tensor:

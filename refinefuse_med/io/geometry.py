@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from refinefuse_med.errors import GeometryError, InputError
+from refinefuse_med.grid import ORTHOGONALITY_TOLERANCE
 
 __all__ = ["Frame", "StackGeometry", "places_of", "stack_geometry", "upright"]
 
@@ -26,9 +27,6 @@ SPACING_LIMIT: Final = 0.1
 
 POSITION_TOLERANCE_MM: Final = 1e-3
 """Slices nearer than this along the normal lie at one position."""
-
-SHEAR_TOLERANCE: Final = 1e-3
-"""Largest cosine between axes that still counts as a right angle."""
 
 MAX_TILT_DEGREES: Final = 45.0
 """Largest tilt that is one: gantries reach 30 degrees."""
@@ -146,14 +144,14 @@ def places_of(frames: Sequence[Frame]) -> int:
 
 def _axes(frames: Sequence[Frame]) -> tuple[NDArray[np.float64], ...]:
     cosines = np.array([frame.orientation for frame in frames])
-    if np.ptp(cosines, axis=0).max() > SHEAR_TOLERANCE:
+    if np.ptp(cosines, axis=0).max() > ORTHOGONALITY_TOLERANCE:
         raise InputError("images of more than one orientation in one series")
     axis_i, axis_j = cosines[0, :3], cosines[0, 3:]
     lengths = np.linalg.norm([axis_i, axis_j], axis=1)
     if np.abs(lengths - 1).max() > 1e-2:
         raise GeometryError("ImageOrientationPatient does not hold unit vectors")
     axis_i, axis_j = axis_i / lengths[0], axis_j / lengths[1]
-    if abs(axis_i @ axis_j) > SHEAR_TOLERANCE:
+    if abs(axis_i @ axis_j) > ORTHOGONALITY_TOLERANCE:
         raise GeometryError("ImageOrientationPatient does not hold vectors at right angles")
     normal = np.cross(axis_i, axis_j)
     normal /= np.linalg.norm(normal)
@@ -208,7 +206,7 @@ def _check_line(
 
 def _is_sheared(step: NDArray[np.float64], normal: NDArray[np.float64]) -> bool:
     sideways = step - (step @ normal) * normal
-    return bool(np.linalg.norm(sideways) > SHEAR_TOLERANCE * np.linalg.norm(step))
+    return bool(np.linalg.norm(sideways) > ORTHOGONALITY_TOLERANCE * np.linalg.norm(step))
 
 
 def _upright(geometry: StackGeometry, normal: NDArray[np.float64]) -> StackGeometry:

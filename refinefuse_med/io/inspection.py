@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from nibabel.orientations import aff2axcodes
-from numpy.typing import NDArray
-
 from refinefuse_med.errors import InputError, RefineFuseError
+from refinefuse_med.grid import LPS_FROM_RAS, Grid
 from refinefuse_med.io.archive import is_zip, unpacked
 from refinefuse_med.io.dicom_plan import Plan, plan
 from refinefuse_med.io.discovery import (
@@ -29,7 +26,7 @@ from refinefuse_med.io.discovery import (
 )
 from refinefuse_med.io.elements import integer, text
 from refinefuse_med.io.frames import frame_count, frames_of
-from refinefuse_med.io.geometry import SHEAR_TOLERANCE, places_of
+from refinefuse_med.io.geometry import places_of
 from refinefuse_med.io.nifti_header import plan_nifti
 
 __all__ = ["Inspection", "SeriesEntry", "inspect_path"]
@@ -170,6 +167,7 @@ def _dicom_entry(stack: Stack) -> SeriesEntry:
             reason = _SINGLE_SLICE
     except RefineFuseError as error:
         reason = str(error)
+    grid = Grid(planned.shape, LPS_FROM_RAS @ planned.affine_lps) if planned else None
     first = Path(stack.files[0].name)
     return SeriesEntry(
         path=str(first if len(stack.files) == 1 else _common_folder(f.name for f in stack.files)),
@@ -178,10 +176,8 @@ def _dicom_entry(stack: Stack) -> SeriesEntry:
         description=text(header, "SeriesDescription"),
         files=len(stack.files),
         shape=planned.shape if planned else _shape(stack),
-        spacing_mm=_rounded(planned.affine_lps) if planned else None,
-        orientation=_codes(np.diag([-1.0, -1.0, 1.0, 1.0]) @ planned.affine_lps)
-        if planned
-        else None,
+        spacing_mm=_rounded(grid) if grid else None,
+        orientation=grid.orientation if grid else None,
         frame_of_reference_uid=text(header, "FrameOfReferenceUID") or None,
         units=planned.scale.units if planned else "a.u.",
         usable=not reason,
@@ -209,13 +205,14 @@ def _shape(stack: Stack) -> tuple[int, ...]:
 def _nifti_entry(path: Path, name: str) -> SeriesEntry:
     planned = plan_nifti(path)
     shape = planned.shape
-    axes = planned.affine_ras[:3, :3] / np.linalg.norm(planned.affine_ras[:3, :3], axis=0)
+    i, j, k = (*shape, 1, 1, 1)[:3]
+    grid = Grid((i, j, k), planned.affine_ras)
     reason = ""
     try:
         planned.require_volume(path)
         if min(shape) < 2:
             reason = _SINGLE_SLICE
-        elif np.abs(axes.T @ axes - np.eye(3)).max() > SHEAR_TOLERANCE:
+        elif not grid.is_orthogonal():
             reason = "the voxel axes are not at right angles (sheared affine)"
     except InputError as error:
         reason = error.what
@@ -226,8 +223,8 @@ def _nifti_entry(path: Path, name: str) -> SeriesEntry:
         description="",
         files=1,
         shape=shape,
-        spacing_mm=_rounded(planned.affine_ras),
-        orientation=_codes(planned.affine_ras),
+        spacing_mm=_rounded(grid),
+        orientation=grid.orientation,
         frame_of_reference_uid=None,
         units=planned.units,
         usable=not reason,
@@ -240,9 +237,5 @@ def _common_folder(names: Iterable[str]) -> str:
     return os.path.commonpath([str(Path(name).parent) for name in names]) or "."
 
 
-def _rounded(affine: NDArray[np.float64]) -> tuple[float, ...]:
-    return tuple(round(float(size), 6) for size in np.linalg.norm(affine[:3, :3], axis=0))
-
-
-def _codes(affine_ras: NDArray[np.float64]) -> str:
-    return "".join(aff2axcodes(affine_ras))
+def _rounded(grid: Grid) -> tuple[float, ...]:
+    return tuple(round(size, 6) for size in grid.spacing_mm)

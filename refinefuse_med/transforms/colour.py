@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
@@ -34,13 +33,12 @@ class ColourFunctional(Transform):
 
     def __call__(self, volume: MetaTensor) -> MetaTensor:
         """(1, I, J, K) in real units -> (3, I, J, K), uint8."""
-        name = self.colormap
-        name = colour.default_colormap(modality_of(volume)) if name == "auto" else name
+        name = colour.resolve_colormap(self.colormap, modality_of(volume))
         window = self.window
         if window == "auto":
             window = colour.auto_window(volume, role="functional")
         rgb = colour.colourise(colour.apply_window(volume.as_tensor()[0], window), name)
-        return like(volume, (rgb * 255).round().to(torch.uint8))
+        return like(volume, colour.to_bytes(rgb))
 
 
 class ColourFunctionald(MapTransform):
