@@ -10,7 +10,7 @@ from refinefuse_med.errors import InputError
 from refinefuse_med.training.augment import Picture, augment_pair, random_crop
 from refinefuse_med.training.config import TrainingConfig
 from refinefuse_med.training.pairs import SlicePair
-from refinefuse_med.training.simulated import TemplateSlices, simulate_pair
+from refinefuse_med.training.simulated import TemplateSlices, add_lesion, simulate_pair
 
 __all__ = ["BatchSource"]
 
@@ -33,14 +33,24 @@ class BatchSource:
         self.real: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
         for pair in pairs:
             self.real.setdefault(pair.modality, []).append(pair.load())
+        shares: dict[str, float] = dict(
+            zip(config.data.modalities, config.data.shares, strict=False)
+        )
+        drawn = np.array([shares.get(modality, 1.0) for modality in sorted(self.real)])
+        self._chances = drawn / drawn.sum()
         self.templates = TemplateSlices.load() if config.data.simulated else None
         if not self.real and config.data.simulated < 1:
             raise InputError("every patient is held out for validation: nothing to train on")
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Draw the batch of a step: two float32 (B, 1, N, N) in [0, 1]."""
+        """Draw the batch of a step: two float32 (B, 1, N, N) in [0, 1].
+
+        The last ``data.twins`` samples are the first ones again, with a lesion in one source.
+        """
         generator = np.random.default_rng([self.config.seed, step])
-        drawn = [self._draw(generator) for _ in range(self.config.batch_size)]
+        twins = self.config.data.twins
+        drawn = [self._draw(generator) for _ in range(self.config.batch_size - twins)]
+        drawn += [add_lesion(*pair, generator) for pair in drawn[:twins]]
         a, f = (torch.from_numpy(np.stack(side)[:, None]) for side in zip(*drawn, strict=True))
         return a, f
 
@@ -48,8 +58,9 @@ class BatchSource:
         if self.templates is not None and generator.random() < self.config.data.simulated:
             a, f = simulate_pair(self.templates, generator)
         else:
-            # Modalities count alike, however many slices each has.
-            pairs = self.real[sorted(self.real)[generator.integers(len(self.real))]]
+            # By their shares, however many slices each modality has.
+            modality = generator.choice(len(self._chances), p=self._chances)
+            pairs = self.real[sorted(self.real)[modality]]
             grey_a, grey_f = pairs[generator.integers(len(pairs))]
             a, f = (x.astype(np.float32) / np.float32(255) for x in (grey_a, grey_f))
         a, f = random_crop(a, f, self.config.data.crop, generator)

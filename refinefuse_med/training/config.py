@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from refinefuse_med.errors import UsageError
 from refinefuse_med.network.architecture import Architecture
@@ -27,11 +27,23 @@ class DataConfig(_Recipe):
 
     root: Path = Field(Path("fusion_train"), description="folder of MRI-CT, MRI-PET, MRI-SPECT")
     modalities: tuple[Modality, ...] = ("MRI-CT", "MRI-PET", "MRI-SPECT")
+    shares: tuple[float, ...] = Field(
+        (), description="how often each modality is drawn, one number each; alike by default"
+    )
     validation_cases: tuple[int, ...] = Field(
         (), description="patients kept out of training, in every modality"
     )
     simulated: float = Field(0.25, ge=0.0, le=1.0, description="share of simulated pairs")
     crop: int = Field(128, ge=16, description="side of the training crops, in pixels")
+    twins: int = Field(
+        0, ge=0, description="samples of a batch that are others again, with a lesion in one source"
+    )
+
+    @model_validator(mode="after")
+    def _shares_belong_to_modalities(self) -> Self:
+        if self.shares and (len(self.shares) != len(self.modalities) or min(self.shares) <= 0):
+            raise ValueError("shares: one positive number for each of the modalities")
+        return self
 
 
 class AugmentConfig(_Recipe):

@@ -131,7 +131,7 @@ class _Run:
             group["lr"] = rate
         a, f = self.batches(step)
         fused = self.model.parts(a, f).sum(dim=1, keepdim=True)
-        loss, terms = self.loss(fused, a, f)
+        loss, terms = self.loss(fused, a, f, twins=self.config.data.twins)
         self.optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optimiser.clip_norm)

@@ -15,7 +15,7 @@ from scipy import ndimage, special
 
 from refinefuse_med.errors import MissingExtraError
 
-__all__ = ["TemplateSlices", "simulate_pair"]
+__all__ = ["TemplateSlices", "add_lesion", "simulate_pair"]
 
 Picture = NDArray[np.float32]
 
@@ -83,6 +83,15 @@ def simulate_pair(
         else:
             anatomical += lesion * (level - anatomical)
     return np.clip(anatomical, 0.0, 1.0), np.clip(functional, 0.0, 1.0)
+
+
+def add_lesion(a: Picture, f: Picture, generator: np.random.Generator) -> tuple[Picture, Picture]:
+    """Put a lesion, brighter or darker, into one of two pictures, shape (H, W), in [0, 1]."""
+    shape = _lesion(np.maximum(a, f) > 0.1, generator)
+    change = np.float32(generator.choice([-1, 1]) * generator.uniform(0.1, 0.6)) * shape
+    if generator.random() < 0.5:
+        return np.clip(a + change, 0.0, 1.0), f
+    return a, np.clip(f + change, 0.0, 1.0)
 
 
 def _anatomical(

@@ -97,3 +97,25 @@ def test_templates_of_nilearn_are_brains() -> None:
     assert templates.t1.shape[1:] == (256, 256)
     assert float((templates.grey + templates.white).max()) <= 1.01
     assert 0.05 < float((templates.t1 > 0.05).mean()) < 0.5
+
+
+def test_shares_say_how_often_a_modality_is_drawn(recipe: TrainingConfig) -> None:
+    data = recipe.data.model_copy(update={"validation_cases": (), "shares": (3.0, 1.0)})
+    source = BatchSource(recipe.model_copy(update={"data": data}), find_pairs(data))
+    np.testing.assert_allclose(source._chances, [0.75, 0.25])
+
+
+def test_twins_differ_by_a_lesion_in_one_source_alone(recipe: TrainingConfig) -> None:
+    still = AugmentConfig(shift_chance=0, noise_chance=0, cut_chance=0)
+    data = recipe.data.model_copy(update={"twins": 1})
+    config = recipe.model_copy(update={"data": data, "augment": still, "batch_size": 3})
+    source = BatchSource(config, find_pairs(data))
+    sources_changed = set()
+    for step in range(12):
+        a, f = source(step)
+        assert len(a) == 3
+        changed = tuple(bool((x[0] != x[-1]).any()) for x in (a, f))
+        assert sum(changed) <= 1
+        sources_changed.add(changed)
+        assert 0 <= float(min(a.min(), f.min())) <= float(max(a.max(), f.max())) <= 1
+    assert {(True, False), (False, True)} <= sources_changed
