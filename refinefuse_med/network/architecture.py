@@ -21,11 +21,18 @@ class Architecture:
     key_grid : int
         Side of the grid that the global attention pools its keys to, which bounds its
         memory for pictures of any size.
+    dual_attention, global_attention, progressive_refinement : bool
+        Whether the network has each of the paper's ideas. Without one, the plainest thing
+        that does its work stands in its place; they are switched off to see what each
+        is worth.
     """
 
     widths: tuple[int, ...] = (16, 32, 48, 96)
     heads: int = 4
     key_grid: int = 16
+    dual_attention: bool = True
+    global_attention: bool = True
+    progressive_refinement: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))

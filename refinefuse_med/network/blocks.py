@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["ChannelNorm", "ResidualBlock", "activation", "convolution"]
+__all__ = ["ChannelNorm", "PlainMerge", "ResidualBlock", "activation", "convolution"]
 
 
 def convolution(channels_in: int, channels_out: int, *, stride: int = 1) -> nn.Conv2d:
@@ -29,6 +30,24 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Refine features of shape (B, C, H, W)."""
         return x + self.body(x)  # type: ignore[no-any-return]
+
+
+class PlainMerge(nn.Module):
+    """Two streams to one by a 1 x 1 convolution, without any attention.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of each stream, and of the merged one.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.merge = nn.Conv2d(2 * channels, channels, 1)
+
+    def forward(self, anatomical: Tensor, functional: Tensor) -> Tensor:
+        """Merge two (B, C, H, W) into one (B, C, H, W)."""
+        return self.merge(torch.cat((anatomical, functional), dim=1))  # type: ignore[no-any-return]
 
 
 class ChannelNorm(nn.LayerNorm):

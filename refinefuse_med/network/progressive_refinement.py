@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refinefuse_med.network.blocks import ResidualBlock, activation
 
-__all__ = ["ProgressiveRefinement", "RefinementInteraction"]
+__all__ = ["DirectRefinement", "ProgressiveRefinement", "RefinementInteraction"]
 
 
 class RefinementInteraction(nn.Module):
@@ -57,3 +58,27 @@ class ProgressiveRefinement(nn.Module):
         for step, detail in zip(self.steps, reversed(details), strict=True):
             x = step(x, detail)
         return x
+
+
+class DirectRefinement(nn.Module):
+    """All scales brought to full resolution at once, without steps: the plain rival.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Channels of each scale, full resolution first.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.project = nn.ModuleList(nn.Conv2d(width, widths[0], 1) for width in widths[1:])
+        self.refine = nn.Sequential(activation(), ResidualBlock(widths[0]), activation())
+
+    def forward(self, semantic: Tensor, details: Sequence[Tensor]) -> Tensor:
+        """As `ProgressiveRefinement.forward`."""
+        finest, *coarser = details
+        brought = [
+            F.interpolate(project(x), size=finest.shape[-2:], mode="bilinear", align_corners=False)
+            for project, x in zip(self.project, (*coarser, semantic), strict=True)
+        ]
+        return self.refine(torch.stack([finest, *brought]).sum(dim=0))  # type: ignore[no-any-return]

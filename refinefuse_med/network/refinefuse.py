@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refinefuse_med.network.architecture import Architecture
+from refinefuse_med.network.blocks import PlainMerge
 from refinefuse_med.network.dual_attention import DualAttentionInteraction
 from refinefuse_med.network.encoder import TwoStreamEncoder
 from refinefuse_med.network.global_attention import GlobalAttentionInteraction
 from refinefuse_med.network.head import FusionHead, compose
-from refinefuse_med.network.progressive_refinement import ProgressiveRefinement
+from refinefuse_med.network.progressive_refinement import DirectRefinement, ProgressiveRefinement
 
 __all__ = ["RefineFuse"]
 
@@ -50,11 +51,17 @@ class RefineFuse(nn.Module):
         self.architecture = architecture
         *shallow, deep = architecture.widths
         self.encoder = TwoStreamEncoder(architecture.widths)
-        self.dual_attention = nn.ModuleList(DualAttentionInteraction(c) for c in shallow)
-        self.global_attention = GlobalAttentionInteraction(
-            deep, architecture.heads, architecture.key_grid
+        interaction = DualAttentionInteraction if architecture.dual_attention else PlainMerge
+        self.dual_attention = nn.ModuleList(interaction(c) for c in shallow)
+        self.global_attention = (
+            GlobalAttentionInteraction(deep, architecture.heads, architecture.key_grid)
+            if architecture.global_attention
+            else PlainMerge(deep)
         )
-        self.progressive_refinement = ProgressiveRefinement(architecture.widths)
+        refinement = (
+            ProgressiveRefinement if architecture.progressive_refinement else DirectRefinement
+        )
+        self.progressive_refinement = refinement(architecture.widths)
         self.head = FusionHead(architecture.widths[0])
         self.weights_name = "untrained"
         self.weights_sha256 = ""

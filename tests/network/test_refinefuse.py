@@ -135,3 +135,17 @@ def test_progressive_refinement_ends_at_full_resolution() -> None:
 def test_impossible_sizes_are_refused(sizes: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"network|heads|grid"):
         Architecture(**sizes)
+
+
+@pytest.mark.parametrize("idea", ["dual_attention", "global_attention", "progressive_refinement"])
+def test_each_idea_can_be_switched_off_and_takes_its_parameters_along(idea: str) -> None:
+    sizes = {"widths": (4, 8, 8), "heads": 2, "key_grid": 4}
+    without = RefineFuse(Architecture(**sizes, **{idea: False})).eval()
+    assert sum(p.numel() for p in without.parameters()) < sum(
+        p.numel() for p in RefineFuse(SMALL).parameters()
+    )
+    a, f = pictures(1, 1, 21, 30)
+    assert without(a, f).shape == a.shape
+    torch.testing.assert_close(without(a, a), a, atol=1e-6, rtol=0)
+    again = Architecture(**without.architecture.to_dict())
+    assert again == without.architecture
