@@ -22,6 +22,7 @@ _COMMANDS = {
     "batch": "Find the pairs in a folder of studies, and fuse each.",
     "inspect": "Say what a folder, file or zip holds, and what is usable.",
     "train": "Train the network from a configuration.",
+    "export": "Write the network as an ONNX file.",
     "sample-data": "Write the simulated sample study.",
     "info": "Versions, devices and weights, for a bug report.",
 }
