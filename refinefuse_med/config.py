@@ -29,6 +29,7 @@ Window = Literal["auto"] | Annotated[tuple[float, float], AfterValidator(_ascend
 RegistrationMethod = Literal["auto", "none", "header", "rigid", "affine", "deformable"]
 Plane = Literal["axial", "coronal", "sagittal", "triplanar"]
 Colormap = Literal["auto", "hot_iron", "pet", "hot_metal_blue", "pet_20_step", "none"]
+Keep = Literal["luminance", "chroma"]
 OutputFormat = Literal["nifti", "dicom"]
 
 
@@ -51,6 +52,11 @@ class ColourConfig(_Config):
     """How both volumes are windowed, and the functional one coloured."""
 
     colormap: Colormap = Field("auto", description="auto: hot_iron for PT and NM, none for CT")
+    keep: Keep = Field(
+        "luminance",
+        description="what is kept where a saturated colour has no room for the fused brightness:"
+        " luminance (the anatomy shows through) or chroma (the colours stay those of the palette)",
+    )
     anatomical_window: Window = "auto"
     functional_window: Window = "auto"
 

@@ -115,11 +115,16 @@ def _write_preview(result: FusionResult, path: Path) -> None:
         anatomical=result.anatomical,
         functional_rgb=picture.functional_rgb,
         fused=picture.fused,
+        contribution_rgb=result.contribution_rgb,
         window_anatomical=picture.windows["anatomical"],
         window_functional=picture.windows["functional"],
         units=get_meta(result.functional_registered, Keys.UNITS) or "a.u.",
         colours=picture.colours,
         verdict=result.registration.verdict,
         method=result.registration.method,
-        labels=(*_modalities(result), "RefineFuse"),
+        labels=(
+            *_modalities(result),
+            "RefineFuse",
+            "From {}, from {}".format(*_modalities(result)),
+        ),
     )

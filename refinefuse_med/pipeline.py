@@ -49,6 +49,8 @@ __all__ = [
 
 _DIFFERENT_PATIENTS: Final = "the patient IDs of the two scans differ"
 
+_ROLES: Final = ("anatomical", "functional")
+
 RESULT_SCHEMA: Final = 1
 """Version of the ``result.json`` schema."""
 
@@ -126,7 +128,9 @@ def fuse_registered(
         monitor=monitor,
         field_of_view=field_of_view,
     )
-    fused = run.fused if name == "none" else colour.to_bytes(colour.recolour(run.fused, rgb))
+    fused = run.fused
+    if name != "none":
+        fused = colour.to_bytes(colour.recolour(run.fused, rgb, config.keep))
     picture = make_volume(
         fused,
         affine_ras(anatomical),
@@ -198,7 +202,7 @@ def fuse_pair(
         anatomical, pair.registered, pair.field_of_view, config.colour, engine, monitor
     )
     weights = model.weights_info()
-    roles = {"anatomical": anatomical, "functional": functional}
+    roles = dict(zip(_ROLES, (anatomical, functional), strict=True))
     record = {
         "schema": RESULT_SCHEMA,
         "version": __version__,
@@ -217,7 +221,7 @@ def fuse_pair(
                 for role, (low, high) in picture.windows.items()
             },
         },
-        "metrics": {},
+        "metrics": {"contribution": _shares(picture.run.contribution)},
         "warnings": _warnings(roles, pair.registration)
         + [f"fusion: {text}" for text in picture.run.warnings],
     }
@@ -236,6 +240,13 @@ def fuse(
 ) -> FusionResult:
     """Register and fuse two volumes; the short form of `fuse_pair`."""
     return fuse_pair(anatomical, functional, config)
+
+
+def _shares(contribution: torch.Tensor) -> dict[str, float]:
+    """Part of all fused brightness that is from either scan; together 1, or 0 if all is black."""
+    parts = contribution.double().sum(dim=(1, 2, 3))
+    shares = (parts / parts.sum().clamp_min(torch.finfo(parts.dtype).tiny)).tolist()
+    return {role: round(share, 4) for role, share in zip(_ROLES, shares, strict=True)}
 
 
 def _warnings(volumes: dict[str, MetaTensor], aligned: RegistrationResult) -> list[str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from refinefuse_med.config import OutputConfig
 from refinefuse_med.engine import EngineResult
 from refinefuse_med.registration import RegistrationResult
+from refinefuse_med.volume import like
 
 __all__ = ["FusedPicture", "FusionResult", "RegisteredPair"]
 
@@ -86,6 +87,16 @@ class FusionResult:
         and from the functional volume; their sum is the fused luminance.
         """
         return self.picture.run.contribution
+
+    @property
+    def contribution_rgb(self) -> MetaTensor:
+        """The contribution in colours, on the anatomical grid: shape (3, I, J, K), uint8; blue
+        comes from the anatomical volume, orange from the functional one.
+        """
+        from refinefuse_med import colour
+
+        shown = colour.to_bytes(colour.show_contribution(self.contribution))
+        return like(self.fused, shown)
 
     @property
     def transform(self) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from refinefuse_med import __version__, colour
-from refinefuse_med.config import EngineConfig
+from refinefuse_med.config import EngineConfig, Keep
 from refinefuse_med.engine import Engine
 from refinefuse_med.io import AtomicFolder
 from refinefuse_med.io.pictures import SliceMatch, match_slices, read_picture
@@ -34,6 +34,7 @@ def fuse_slices(
     config: EngineConfig | None = None,
     *,
     luminance: bool = False,
+    keep: Keep = "chroma",
     if_exists: Literal["fail", "skip", "overwrite"] = "fail",
     monitor: Monitor = SILENT,
     model: RefineFuse | None = None,
@@ -54,6 +55,8 @@ def fuse_slices(
     luminance : bool
         Write the fused luminance, in grey. Otherwise a result is in colour (RGB) where the
         functional slice is.
+    keep : {"luminance", "chroma"}
+        What is kept where a saturated colour has no room for both; see `colour.recolour`.
     if_exists : {"fail", "skip", "overwrite"}
         ``skip`` has to be settled by the caller, before: see `AtomicFolder.check`.
     monitor : Monitor, optional
@@ -95,7 +98,7 @@ def fuse_slices(
             for pair, fused, rgb in zip(group, run.fused, chroma_of, strict=True):
                 coloured = not luminance and bool((rgb != rgb[:1]).any())
                 name = f"{pair.paths[1].stem}.png"
-                _write(colour.recolour(fused, rgb) if coloured else fused, folder / name)
+                _write(colour.recolour(fused, rgb, keep) if coloured else fused, folder / name)
                 outputs.append(name)
             warnings += [text for text in run.warnings if text not in warnings]
         monitor.update("fuse", 1.0)

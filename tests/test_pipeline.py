@@ -8,6 +8,7 @@ from refinefuse_med.config import ColourConfig, EngineConfig, FusionConfig, Regi
 from refinefuse_med.errors import CancelledError, InputError
 from refinefuse_med.pipeline import fuse_pair
 from refinefuse_med.progress import Monitor
+from refinefuse_med.results import FusionResult
 from refinefuse_med.volume import Keys, SourceHeader, affine_ras, grid_of, like, make_volume
 
 AS_IS = RegistrationConfig(method="none")
@@ -46,9 +47,22 @@ def test_the_result_lies_on_the_anatomical_grid(result, head_pair):
 
 
 def test_the_parts_add_up_to_the_fused_luminance(result):
-    luminance = colour.luminance(result.fused.as_tensor().float() / 255)
-    apart = (result.contribution.sum(0) - luminance).abs()
-    assert apart.max() < 1.5 / 255  # rounding to bytes
+    fused = result.picture.run.fused
+    torch.testing.assert_close(result.contribution.sum(0), fused, atol=1e-6, rtol=0)
+
+
+def test_the_contribution_is_shown_in_two_colours_and_summed_up(result):
+    shown = result.contribution_rgb
+    assert grid_of(shown).same_as(grid_of(result.fused))
+    assert shown.dtype == torch.uint8
+    # Blue has no red, orange has no blue.
+    anatomical, functional = result.contribution
+    torch.testing.assert_close(shown[0].as_tensor().float(), 255 * functional, atol=0.51, rtol=0)
+    torch.testing.assert_close(shown[2].as_tensor().float(), 255 * anatomical, atol=0.51, rtol=0)
+    shares = result.record["metrics"]["contribution"]
+    assert shares["anatomical"] + shares["functional"] == pytest.approx(1, abs=1e-3)
+    expected = float(functional.sum() / result.contribution.sum())
+    assert shares["functional"] == pytest.approx(expected, abs=1e-3)
 
 
 def test_background_is_black(result, head_pair):
@@ -108,3 +122,23 @@ def test_the_record_names_everything_but_the_patient(result):
     }  # fmt: skip
     assert len(result.record["fusion"]["weights_sha256"]) == 64
     assert np.shape(result.record["registration"]["matrix_fixed_to_moving_lps"]) == (4, 4)
+
+
+def test_what_is_asked_for_is_kept_where_colours_leave_no_room(head_pair):
+    def made(keep: str) -> FusionResult:
+        config = FusionConfig(registration=AS_IS, colour=ColourConfig(keep=keep))
+        return fuse_pair(*head_pair, config)
+
+    luminance, chroma = made("luminance"), made("chroma")
+    y = luminance.picture.run.fused
+    apart = [
+        (colour.luminance(r.fused.as_tensor().float() / 255) - y).abs().max()
+        for r in (luminance, chroma)
+    ]
+    assert apart[0] < 1.5 / 255 < 0.05 < apart[1]
+    palette = colour.chroma(chroma.picture.functional_rgb.float() / 255)
+    errors = [
+        (colour.chroma(r.fused.as_tensor().float() / 255) - palette).abs().mean()
+        for r in (luminance, chroma)
+    ]
+    assert errors[1] < errors[0] / 3

@@ -77,6 +77,7 @@ class Controller:
         self._on_change = on_change
         self._model: tuple[Path | None, RefineFuse] | None = None
         self._registered: tuple[Request, RegistrationResult] | None = None
+        self._fused: Request | None = None
 
     def begin(self) -> None:
         """Go to work; an error while there is some already."""
@@ -137,15 +138,31 @@ class Controller:
         )
         self._registered = (request, result.registration)
         self.result = result
+        self._fused = request
         grey = {} if result.fused.shape[0] == 3 else {"contrast_limits": (0, 1)}
         layer = on_grid_of(
             request.anatomical,
             result.fused,
-            name=f"{request.anatomical.name} + {request.functional.name}",
+            name=_name_of_fused(request),
             metadata=_provenance("fused", request, result.record),
             **grey,
         )
         return _outcome(result.record, layer)
+
+    def contribution(self, monitor: Monitor = SILENT) -> Outcome:
+        """Show what of the last fusion comes from which scan: blue anatomy, orange function."""
+        if self.result is None or self._fused is None:
+            raise UsageError("there is no fused volume yet", hint="press Fuse first")
+        monitor.update("contribution", 0.0)
+        layer = on_grid_of(
+            self._fused.anatomical,
+            self.result.contribution_rgb,
+            name=f"{_name_of_fused(self._fused)}: contribution",
+            metadata=_provenance("contribution", self._fused, self.result.record),
+        )
+        shares = self.result.record["metrics"]["contribution"]
+        said = ", ".join(f"{100 * share:.0f} % {role}" for role, share in shares.items())
+        return Outcome(f"contribution: {said} (blue anatomical, orange functional)", layer=layer)
 
     def export(
         self, out: Path, formats: tuple[OutputFormat, ...], monitor: Monitor = SILENT
@@ -188,6 +205,10 @@ class Controller:
 def _provenance(kind: str, request: Request, record: dict[str, Any]) -> dict[str, Any]:
     identity = (kind, request.anatomical.layer_id, request.functional.layer_id)
     return {RESULT: identity, RECORD: record}
+
+
+def _name_of_fused(request: Request) -> str:
+    return f"{request.anatomical.name} + {request.functional.name}"
 
 
 def _outcome(record: dict[str, Any], layer: LayerData) -> Outcome:

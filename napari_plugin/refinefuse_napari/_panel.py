@@ -107,7 +107,10 @@ class FusionPanel(QWidget):
                     "method": self.method.currentData(),
                     "force": self.force.isChecked(),
                 },
-                "colour": {"colormap": self.colormap.currentData()},
+                "colour": {
+                    "colormap": self.colormap.currentData(),
+                    "keep": self.keep.currentData(),
+                },
                 "engine": {"plane": self.plane.currentData()},
             }
         )
@@ -123,6 +126,10 @@ class FusionPanel(QWidget):
         request = self._request()
         if request is not None:
             self._begin(lambda monitor: self.controller.fuse(request, monitor))
+
+    def contribution(self) -> None:
+        """Show what of the last fusion comes from which scan."""
+        self._begin(self.controller.contribution)
 
     def export(self) -> None:
         """Write the last fusion."""
@@ -186,7 +193,8 @@ class FusionPanel(QWidget):
         running = state is State.RUNNING
         for button in (self.register_button, self.fuse_button):
             button.setEnabled(not running)
-        self.export_button.setEnabled(not running and self.controller.result is not None)
+        for button in (self.contribution_button, self.export_button):
+            button.setEnabled(not running and self.controller.result is not None)
         self.cancel_button.setEnabled(running)
         if running:
             self._show_progress("starting", 0.0)
@@ -217,6 +225,7 @@ class FusionPanel(QWidget):
         self.anatomical, self.functional = _LayerBox(), _LayerBox()
         self.method = _choice(configs.RegistrationConfig, "method")
         self.colormap = _choice(configs.ColourConfig, "colormap")
+        self.keep = _choice(configs.ColourConfig, "keep")
         self.plane = _choice(configs.EngineConfig, "plane")
         self.force = QCheckBox("force, though judged failed")
         self.device = QLabel("looking for a GPU")
@@ -227,11 +236,16 @@ class FusionPanel(QWidget):
         form.addRow("Registration", self.method)
         form.addRow("", self.force)
         form.addRow("Palette", self.colormap)
+        form.addRow("Colours keep", self.keep)
         form.addRow("Plane", self.plane)
         form.addRow("Runs on", self.device)
 
         self.register_button = _button("Register", self.register)
         self.fuse_button = _button("Fuse", self.fuse)
+        self.contribution_button = _button("Contribution", self.contribution)
+        self.contribution_button.setToolTip(
+            "what of each grey value comes from which scan: blue anatomical, orange functional"
+        )
         self.cancel_button = _button("Cancel", self._cancel)
         self.progress = QProgressBar()
         self.verdict = QLabel()
@@ -252,7 +266,8 @@ class FusionPanel(QWidget):
 
         layout = QVBoxLayout(self)
         layout.addLayout(form)
-        layout.addWidget(_row(self.register_button, self.fuse_button, self.cancel_button))
+        layout.addWidget(_row(self.register_button, self.fuse_button))
+        layout.addWidget(_row(self.contribution_button, self.cancel_button))
         layout.addWidget(self.progress)
         layout.addWidget(self.verdict)
         layout.addWidget(exports)

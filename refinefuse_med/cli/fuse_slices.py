@@ -11,6 +11,7 @@ from refinefuse_med.cli.options import (
     device_option,
     engine_config,
     if_exists_option,
+    keep_option,
     log,
     logging_options,
     model_option,
@@ -27,6 +28,7 @@ from refinefuse_med.cli.options import (
 @click.argument("functional_dir", type=click.Path(path_type=Path))
 @out_option
 @click.option("--luminance", is_flag=True, help="Write the fused luminance, in grey.")
+@keep_option("chroma")
 @device_option
 @model_option
 @if_exists_option
@@ -64,6 +66,7 @@ def fuse_slices(
             out,
             config,
             luminance=luminance,
+            keep=options["keep"],
             if_exists=options["if_exists"],
             monitor=monitor,
         )

@@ -30,6 +30,7 @@ __all__ = [
     "fusion_config",
     "fusion_options",
     "if_exists_option",
+    "keep_option",
     "log",
     "logging_options",
     "method_option",
@@ -102,6 +103,18 @@ def method_option(flag: str) -> Callable[[_F], _F]:
     )
 
 
+def keep_option(default: str) -> Callable[[_F], _F]:
+    """What is kept where colours leave no room, with the default of the subcommand."""
+    return click.option(
+        "--keep",
+        type=click.Choice(["luminance", "chroma"]),
+        default=default,
+        show_default=True,
+        help="Where a saturated colour has no room for the fused brightness: keep the brightness"
+        " (the anatomy shows through), or the colour (true to the palette).",
+    )
+
+
 seed_option = click.option("--seed", default=0, show_default=True, help="Seed of the registration.")
 
 fusion_options = _stack(
@@ -122,6 +135,7 @@ fusion_options = _stack(
         show_default=True,
         help="auto: hot_iron for PT and NM, none (a grey result) for CT.",
     ),
+    keep_option("luminance"),
     click.option(
         "--anatomical-window",
         default="auto",
@@ -202,7 +216,11 @@ def fusion_config(options: dict[str, Any]) -> FusionConfig:
     }
     return config.FusionConfig(
         registration=registration_config(options),
-        colour=_validated(lambda: config.ColourConfig(colormap=options["colormap"], **windows)),
+        colour=_validated(
+            lambda: config.ColourConfig(
+                colormap=options["colormap"], keep=options["keep"], **windows
+            )
+        ),
         engine=engine_config(options),
     )
 

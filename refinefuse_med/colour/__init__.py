@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from refinefuse_med.colour.contribution import show_contribution
 from refinefuse_med.colour.luminance import chroma, luminance, recolour, to_bytes
 from refinefuse_med.colour.palettes import (
     PALETTES,
@@ -24,5 +25,6 @@ __all__ = [
     "palette",
     "recolour",
     "resolve_colormap",
+    "show_contribution",
     "to_bytes",
 ]

@@ -43,16 +43,19 @@ def render_preview(
     functional_rgb: ArrayLike | torch.Tensor,
     fused: MetaTensor,
     *,
+    contribution_rgb: ArrayLike | torch.Tensor | None = None,
     window_anatomical: tuple[float, float],
     window_functional: tuple[float, float],
     colours: ArrayLike | torch.Tensor,
     units: str = "",
     verdict: str = "",
     method: str = "",
-    labels: tuple[str, str, str] = ("Anatomy", "Function", "RefineFuse"),
+    labels: tuple[str, ...] = ("Anatomy", "Function", "RefineFuse", "Contribution"),
     point_ijk: tuple[int, int, int] | None = None,
 ) -> Path:
     """Write a picture of three planes, each as anatomy, function and fusion.
+
+    A fourth column, where it is given, shows which of the two each grey value comes from.
 
     Planes are those of the voxel grid, the patient's right on the left, pixels in their
     true proportions. Nothing in it names the patient.
@@ -66,6 +69,8 @@ def render_preview(
     functional_rgb : array, shape (3, I, J, K) of uint8
         The registered functional volume in its colours.
     fused : MetaTensor, shape (3, I, J, K) of uint8, or (1, I, J, K) of float in [0, 1]
+    contribution_rgb : array, shape (3, I, J, K) of uint8, optional
+        The contribution map, in colours.
     window_anatomical, window_functional : (float, float)
         Low and high, in each volume's units.
     colours : array, shape (256, 3) in [0, 1]
@@ -76,7 +81,7 @@ def render_preview(
         Of the registration; empty where there was none.
     method : str
         Of the registration.
-    labels : (str, str, str)
+    labels : tuple of str
         Heads of the columns.
     point_ijk : (int, int, int), optional
         Voxel the planes go through. By default the centre of mass of the functional
@@ -97,37 +102,41 @@ def render_preview(
     path = Path(path)
     low, high = window_anatomical
     grey = ((anatomical.as_tensor().float() - low) / max(high - low, 1e-12)).clamp(0, 1)
-    scene = make_scene([grey, functional_rgb, fused], affine_ras(anatomical), point_ijk)
+    volumes = [grey, functional_rgb, fused]
+    if contribution_rgb is not None:
+        volumes.append(contribution_rgb)
+    scene = make_scene(volumes, affine_ras(anatomical), point_ijk)
     tilt = float(np.degrees(obliquity(affine_ras(anatomical)).max()))
     figure = _draw(scene, labels)
-    _add_colour_bar(figure, np.asarray(colours), window_functional, units)
-    _add_footer(figure, verdict, method, tilt)
+    _add_colour_bar(figure, len(volumes), np.asarray(colours), window_functional, units)
+    _add_footer(figure, len(volumes), verdict, method, tilt)
     with atomic_file(path) as partial:
         # No software name and version: the same picture gives the same bytes.
         figure.savefig(partial, format="png", dpi=_DPI, metadata={"Software": None})
     return path
 
 
-def _draw(scene: Scene, labels: tuple[str, str, str]) -> Figure:
+def _draw(scene: Scene, labels: tuple[str, ...]) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    columns = len(scene.volumes)
     sizes = [scene.size_mm(plane) for plane in PLANES]
     widest = max(width for width, _ in sizes)
     left, right, top, bottom, gap = _MARGINS_INCHES
     scale = min(
-        (_WIDTH_INCHES - left - right - 2 * gap) / (3 * widest),
+        (_WIDTH_INCHES - left - right - (columns - 1) * gap) / (columns * widest),
         (_MAX_HEIGHT_INCHES - top - bottom - 2 * gap) / sum(height for _, height in sizes),
     )
     rows = [max(height * scale, _MIN_ROW_INCHES) for _, height in sizes]
-    width = left + right + 2 * gap + 3 * widest * scale
+    width = left + right + (columns - 1) * gap + columns * widest * scale
     height = top + bottom + 2 * gap + sum(rows)
     figure = Figure(figsize=(width, height), facecolor="black")
     FigureCanvasAgg(figure)
     floor = height - top
     for plane, row in zip(PLANES, rows, strict=True):
         floor -= row
-        for column in range(3):
+        for column in range(columns):
             x = left + column * (widest * scale + gap)
             axes = figure.add_axes(
                 (x / width, floor / height, widest * scale / width, row / height)
@@ -183,9 +192,13 @@ def _add_scale_bar(axes: Axes) -> None:
 
 
 def _add_colour_bar(
-    figure: Figure, colours: NDArray[np.float64], window: tuple[float, float], units: str
+    figure: Figure,
+    columns: int,
+    colours: NDArray[np.float64],
+    window: tuple[float, float],
+    units: str,
 ) -> None:
-    last_column = (axes.get_position(original=True) for axes in figure.axes[2::3])
+    last_column = (axes.get_position(original=True) for axes in figure.axes[columns - 1 :: columns])
     box = max(last_column, key=lambda box: round(box.height, 6))
     width = 0.13 / figure.get_figwidth()
     x = box.x1 + 0.16 / figure.get_figwidth()
@@ -201,7 +214,7 @@ def _add_colour_bar(
         spine.set_linewidth(0.6)
 
 
-def _add_footer(figure: Figure, verdict: str, method: str, tilt: float) -> None:
+def _add_footer(figure: Figure, columns: int, verdict: str, method: str, tilt: float) -> None:
     first = figure.axes[0].get_position(original=True)
     y = 0.2 / figure.get_figheight()
     if verdict:
@@ -214,5 +227,5 @@ def _add_footer(figure: Figure, verdict: str, method: str, tilt: float) -> None:
         text += f"   |   Grid tilted {tilt:.0f}°: letters are the nearest"
     x = first.x0 + (0.2 / figure.get_figwidth() if verdict else 0)
     figure.text(x, y, text, color=_TEXT, fontsize=9, va="center")
-    last = figure.axes[2].get_position(original=True)
+    last = figure.axes[columns - 1].get_position(original=True)
     figure.text(last.x1, y, RESEARCH_ONLY, color=_MUTED, fontsize=9, ha="right", va="center")

@@ -135,3 +135,15 @@ def test_other_grid_is_refused(tmp_path):
 def test_missing_folder_is_told(tmp_path):
     with pytest.raises(OutputError, match=r"p\.png"):
         _render(tmp_path / "absent" / "p.png", _centred(GRIDS["LPS"]))
+
+
+def test_the_contribution_is_a_fourth_column(tmp_path):
+    affine = _centred(GRIDS["LPS"])
+    green = np.zeros((3, *SHAPE), np.uint8)
+    green[1] = 255 * (_blob(affine, (0.0, 0.0, 0.0)) > 0.5)
+    path = _render(tmp_path / "p.png", affine, contribution_rgb=green)
+    picture = np.asarray(Image.open(path).convert("RGB"), float)
+    is_green = (picture[..., 1] > 200) & (picture[..., 0] < 60) & (picture[..., 2] < 60)
+    columns = np.nonzero(is_green[: picture.shape[0] // 3])[1]
+    assert columns.min() / picture.shape[1] > 0.6
+    assert columns.max() / picture.shape[1] < 0.95

@@ -64,6 +64,20 @@ def test_fusing_gives_a_colour_layer_on_the_anatomical_grid(anatomical, function
     assert layer.metadata[RECORD]["fusion"]["weights_sha256"]
 
 
+def test_the_contribution_lies_where_the_fused_layer_lies(anatomical, functional):
+    controller = Controller()
+    with pytest.raises(UsageError, match="press Fuse"):
+        controller.contribution()
+    fused = Layer.create(*controller.fuse(request_for(anatomical, functional)).layer)
+    outcome = controller.contribution()
+    layer = Layer.create(*outcome.layer)
+    assert layer.rgb
+    assert layer.name == f"{fused.name}: contribution"
+    assert layer.data.shape == fused.data.shape
+    np.testing.assert_allclose(layer.data_to_world((3, 1, 2)), fused.data_to_world((3, 1, 2)))
+    assert "% functional" in outcome.summary
+
+
 def test_without_a_palette_the_fused_layer_is_grey(anatomical, functional):
     outcome = Controller().fuse(request_for(anatomical, functional, colormap="none"))
     layer = Layer.create(*outcome.layer)

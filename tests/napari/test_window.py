@@ -81,6 +81,19 @@ def test_a_second_fusion_renews_the_layer_of_the_first(viewer, panel, qtbot):
     assert fused.metadata[RECORD]["fusion"]["colormap"] == "hot_metal_blue"
 
 
+def test_the_contribution_is_a_layer_of_its_own(viewer, panel, qtbot):
+    assert not panel.contribution_button.isEnabled()
+    press(panel.fuse_button, panel, qtbot)
+    press(panel.contribution_button, panel, qtbot)
+    fused, contribution = viewer.layers[2:]
+    assert contribution.rgb
+    assert contribution.visible
+    assert not fused.visible
+    np.testing.assert_allclose(
+        contribution.data_to_world((1, 2, 3)), fused.data_to_world((1, 2, 3))
+    )
+
+
 def test_the_layers_are_suggested_by_modality_until_the_user_chooses(viewer, panel):
     assert panel.anatomical.currentData() is viewer.layers["MR"]
     assert panel.functional.currentData() is viewer.layers["PT"]
