@@ -20,9 +20,9 @@ __all__ = ["BT601", "CHROMA_WEIGHTS", "chroma", "luminance", "recolour", "to_byt
 BT601: Final = (0.299, 0.587, 0.114)
 """Share of red, green and blue in the luma Y (ITU-R BT.601, 2.5.1)."""
 
-CHROMA_WEIGHTS: Final[Mapping[Keep, float]] = MappingProxyType({"luminance": 0.0, "chroma": 10.0})
+CHROMA_WEIGHTS: Final[Mapping[Keep, float]] = MappingProxyType({"luminance": 0.0, "chroma": 12.0})
 """How much more a squared error of chroma (Cb, Cr) counts than one of luminance, where RGB
-has no room for both. With 10 the mean chroma error of PET slices in a saturated palette stays
+has no room for both. With 12 the mean chroma error of PET slices in a saturated palette stays
 near one grey level (`benchmarks/fusion_quality.py`)."""
 
 _TINY: Final = torch.finfo(torch.float32).tiny
