@@ -21,6 +21,7 @@ from tables import print_table
 from torch import Tensor
 
 from refinefuse_med import colour
+from refinefuse_med.colour.luminance import CHROMA_WEIGHTS
 from refinefuse_med.engine.planes import slices_of, to_display
 from refinefuse_med.metrics.colour import lab
 from refinefuse_med.metrics.faithfulness import evaluate_faithfulness
@@ -159,16 +160,18 @@ def measure_lesion(
         against_anatomy(sources[1], core, ring), 1e-6
     )
     if pair.colormap != "none":
-        coloured = [
-            lab(255 * colour.recolour(y, pair.shown(x)).movedim(0, -1).numpy())
-            for y, x in ((fused_with, f_with), (fused, f))
-        ]
         source = [
             lab(255 * (pair.shown(x) if scan != "mr" else x.expand(3, *x.shape)).movedim(0, -1))
             for x in ((f_with, f) if scan != "mr" else (a_with, a))
         ]
-        in_colour = visibility(lesion_signal(*coloured, core), lesion_signal(*source, core))
-        ratios["detectability in colour"] = in_colour.detectability
+        in_source = lesion_signal(*source, core)
+        for keep in CHROMA_WEIGHTS:
+            coloured = [
+                lab(255 * colour.recolour(y, pair.shown(x), keep).movedim(0, -1).numpy())
+                for y, x in ((fused_with, f_with), (fused, f))
+            ]
+            seen = visibility(lesion_signal(*coloured, core), in_source)
+            ratios[f"detectability in colour, {keep} kept"] = seen.detectability
     return ratios
 
 

@@ -125,6 +125,6 @@ def _write_preview(result: FusionResult, path: Path) -> None:
         labels=(
             *_modalities(result),
             "RefineFuse",
-            "From {}, from {}".format(*_modalities(result)),
+            "Blue {}, orange {}".format(*_modalities(result)),
         ),
     )
