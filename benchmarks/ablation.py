@@ -12,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from short_runs import shortened
 from tables import print_scores
 
 from refinefuse_med.network import RefineFuse
@@ -36,15 +37,7 @@ WITHOUT = {
 @click.option("--stride", default=4, show_default=True, help="Measure on every n-th slice.")
 def main(recipe: Path, folder: Path, out: Path, steps: int, stride: int) -> None:
     """Train each variant, and measure it on the patients held out."""
-    config = load_config(recipe)
-    config = config.model_copy(
-        update={
-            "steps": steps,
-            "validate_every": steps,
-            "validation_stride": 10**6,
-            "data": config.data.model_copy(update={"root": folder}),
-        }
-    )
+    config = shortened(load_config(recipe), steps, folder)
     held_out = split_by_case(find_pairs(config.data), config.data.validation_cases)[1][::stride]
     scores = {}
     for name, off in WITHOUT.items():

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from short_runs import shortened
 from tables import print_table
 
 from refinefuse_med.metrics import FUSION_METRICS
@@ -48,8 +49,8 @@ def by_patient(fuse: Fuse, pairs: list[SlicePair]) -> PerPatient:
 @click.option("--stride", default=6, show_default=True, help="Measure on every n-th slice.")
 def main(recipe: Path, folder: Path, out: Path, folds: int, steps: int, stride: int) -> None:
     """Train and measure a network for each fold."""
-    config = load_config(recipe)
-    data = config.data.model_copy(update={"root": folder})
+    config = shortened(load_config(recipe), steps, folder)
+    data = config.data
     pairs = find_pairs(data)
     cases = sorted({pair.case for pair in pairs})
     network_scores: PerPatient = {}
@@ -57,12 +58,7 @@ def main(recipe: Path, folder: Path, out: Path, folds: int, steps: int, stride: 
     for fold in range(folds):
         held = tuple(cases[fold::folds])
         variant = config.model_copy(
-            update={
-                "steps": steps,
-                "validate_every": steps,
-                "validation_stride": 10**6,
-                "data": data.model_copy(update={"validation_cases": held}),
-            }
+            update={"data": data.model_copy(update={"validation_cases": held})}
         )
         info = train(variant, out / f"fold-{fold}", resume=True)
         measured_on = split_by_case(pairs, held)[1][::stride]
