@@ -25,6 +25,7 @@ CHROMA_WEIGHTS: Final[Mapping[Keep, float]] = MappingProxyType({"luminance": 0.0
 has no room for both. With 12 the mean chroma error of PET slices in a saturated palette stays
 near one grey level (`benchmarks/fusion_quality.py`)."""
 
+_PIXELS_AT_ONCE: Final = 2**21
 _TINY: Final = torch.finfo(torch.float32).tiny
 
 
@@ -61,9 +62,7 @@ def chroma(rgb: torch.Tensor) -> torch.Tensor:
     Tensor, shape (2, ...), in [-0.5, 0.5]
         Cb and Cr; both zero where the picture is grey.
     """
-    y = luminance(rgb)
-    red, _, blue = rgb.as_subclass(torch.Tensor)
-    return torch.stack([(blue - y) / (2 - 2 * BT601[2]), (red - y) / (2 - 2 * BT601[0])])
+    return _chroma_of(rgb.as_subclass(torch.Tensor) - luminance(rgb))
 
 
 def recolour(
@@ -98,19 +97,38 @@ def recolour(
     >>> recolour(torch.rand(4, 5), torch.rand(3, 4, 5)).shape
     torch.Size([3, 4, 5])
     """
-    y = fused_luminance.as_subclass(torch.Tensor).clamp(0, 1)
-    difference = rgb.as_subclass(torch.Tensor) - luminance(rgb)
+    colours = rgb.as_subclass(torch.Tensor)
+    y = fused_luminance.as_subclass(torch.Tensor).clamp(0, 1).flatten()
+    result = torch.empty(colours.shape, dtype=y.dtype, device=y.device)
+    # Piece by piece: the steps between of a whole volume in colour would fill the memory.
+    for part, of, out in zip(
+        y.split(_PIXELS_AT_ONCE),
+        colours.reshape(3, -1).split(_PIXELS_AT_ONCE, dim=1),
+        result.view(3, -1).split(_PIXELS_AT_ONCE, dim=1),
+        strict=True,
+    ):
+        out.copy_(_into_gamut(part, of - luminance(of), CHROMA_WEIGHTS[keep]))
+    return result
+
+
+def _into_gamut(y: torch.Tensor, difference: torch.Tensor, weight: float) -> torch.Tensor:
+    """Colours (3, N) of luminance y (N,) and difference ``rgb - Y`` (3, N), or the nearest."""
     # In full colour, luminance lies between `below` and 1 - `above`: it leaves on one side.
     above, below = difference.amax(0), difference.amin(0).neg_()
     too_bright, too_dark = (y + above - 1).clamp_min_(0), (below - y).clamp_min_(0)
     # What a step towards grey gains of luminance on that side, and what it costs of chroma.
     gain = torch.where(too_bright > 0, above, below)
-    cost = chroma(rgb).square_().sum(0).mul_(CHROMA_WEIGHTS[keep])
+    cost = _chroma_of(difference).square_().sum(0).mul_(weight)
     shrink = (too_bright + too_dark) * gain / (gain.square() + cost).clamp_min_(_TINY)
     scale = 1 - shrink.clamp_(0, 1)
     room = torch.minimum(torch.maximum(y, scale * below), 1 - scale * above)
     # The clamp takes off rounding alone; the scale has already put the colour inside.
-    return difference.mul_(scale).add_(room).clamp_(0, 1)
+    return (difference * scale).add_(room).clamp_(0, 1)
+
+
+def _chroma_of(difference: torch.Tensor) -> torch.Tensor:
+    red, _, blue = difference
+    return torch.stack([blue / (2 - 2 * BT601[2]), red / (2 - 2 * BT601[0])])
 
 
 def to_bytes(picture: torch.Tensor) -> torch.Tensor:
