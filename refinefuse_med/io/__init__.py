@@ -16,14 +16,14 @@ _HOMES = {
     "AtomicFolder": "refinefuse_med.io.atomic",
     "read_transform": "refinefuse_med.io.transform",
     "render_preview": "refinefuse_med.io.preview",
-    "write_dicom": "refinefuse_med.io.dicom_study",
+    "write_dicom": "refinefuse_med.io.objects.study",
     "write_nifti": "refinefuse_med.io.nifti_writer",
-    "write_secondary_capture": "refinefuse_med.io.secondary_capture",
+    "write_secondary_capture": "refinefuse_med.io.objects.secondary_capture",
     "SeriesEntry": "refinefuse_med.io.inspection",
     "atomic_file": "refinefuse_med.io.atomic",
     "write_json": "refinefuse_med.io.record",
     "write_report": "refinefuse_med.io.report",
-    "write_registered_series": "refinefuse_med.io.registered_series",
+    "write_registered_series": "refinefuse_med.io.objects.registered_series",
     "write_transform": "refinefuse_med.io.transform",
 }
 
@@ -32,21 +32,21 @@ __all__ = sorted(_HOMES)
 if TYPE_CHECKING:
     from refinefuse_med.io.atomic import AtomicFolder as AtomicFolder
     from refinefuse_med.io.atomic import atomic_file as atomic_file
-    from refinefuse_med.io.dicom_study import write_dicom as write_dicom
     from refinefuse_med.io.inspection import Inspection as Inspection
     from refinefuse_med.io.inspection import SeriesEntry as SeriesEntry
     from refinefuse_med.io.inspection import inspect_path as inspect_path
     from refinefuse_med.io.load import load_volume as load_volume
     from refinefuse_med.io.nifti_writer import write_nifti as write_nifti
-    from refinefuse_med.io.preview import render_preview as render_preview
-    from refinefuse_med.io.record import write_json as write_json
-    from refinefuse_med.io.registered_series import (
+    from refinefuse_med.io.objects.registered_series import (
         write_registered_series as write_registered_series,
     )
-    from refinefuse_med.io.report import write_report as write_report
-    from refinefuse_med.io.secondary_capture import (
+    from refinefuse_med.io.objects.secondary_capture import (
         write_secondary_capture as write_secondary_capture,
     )
+    from refinefuse_med.io.objects.study import write_dicom as write_dicom
+    from refinefuse_med.io.preview import render_preview as render_preview
+    from refinefuse_med.io.record import write_json as write_json
+    from refinefuse_med.io.report import write_report as write_report
     from refinefuse_med.io.transform import read_transform as read_transform
     from refinefuse_med.io.transform import write_transform as write_transform
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from monai.data import MetaTensor
 
-from refinefuse_med.io.derived import derive_study
-from refinefuse_med.io.registered_series import write_registered_series
-from refinefuse_med.io.secondary_capture import write_secondary_capture
-from refinefuse_med.io.spatial_registration import write_registration
+from refinefuse_med.io.objects.derived import derive_study
+from refinefuse_med.io.objects.registered_series import write_registered_series
+from refinefuse_med.io.objects.secondary_capture import write_secondary_capture
+from refinefuse_med.io.objects.spatial_registration import write_registration
 from refinefuse_med.volume import SourceHeader, source_of
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from pydicom.uid import SpatialRegistrationStorage, generate_uid
 from pydicom.valuerep import DSfloat
 
 from refinefuse_med.errors import InputError
-from refinefuse_med.io.derived import derive_series
-from refinefuse_med.io.dicom_slices import save_instance
+from refinefuse_med.io.objects.derived import derive_series
+from refinefuse_med.io.objects.slices import save_instance
 from refinefuse_med.volume import SourceHeader
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def write_registration(
     path : Path
         A DICOM file.
     study : Dataset
-        From `refinefuse_med.io.derived.derive_study`.
+        From `refinefuse_med.io.objects.derived.derive_study`.
     description : str
         Series Description.
 

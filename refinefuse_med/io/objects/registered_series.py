@@ -25,8 +25,8 @@ from pydicom.uid import (
 from pydicom.valuerep import DSfloat
 
 from refinefuse_med import __version__
-from refinefuse_med.io.derived import carry, code_item, derive_series, derive_study
-from refinefuse_med.io.dicom_slices import write_slices
+from refinefuse_med.io.objects.derived import carry, code_item, derive_series, derive_study
+from refinefuse_med.io.objects.slices import write_slices
 from refinefuse_med.volume import Keys, SourceHeader, get_meta, grid_of, modality_of, source_of
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def write_registered_series(
     window : (float, float), optional
         Low and high to show at first, in the volume's units; by default all there is.
     study : Dataset, optional
-        From `refinefuse_med.io.derived.derive_study`, for series that share one study.
+        From `refinefuse_med.io.objects.derived.derive_study`, for series that share one study.
 
     Returns
     -------

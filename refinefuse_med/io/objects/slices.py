@@ -15,7 +15,7 @@ from pydicom.valuerep import DSfloat
 
 from refinefuse_med.errors import OutputError
 from refinefuse_med.io.atomic import atomic_file
-from refinefuse_med.io.derived import code_item
+from refinefuse_med.io.objects.derived import code_item
 from refinefuse_med.volume import Grid, SourceHeader
 
 if TYPE_CHECKING:

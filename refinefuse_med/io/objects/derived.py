@@ -17,7 +17,7 @@ from pydicom.uid import generate_uid
 from pydicom.valuerep import validate_value
 
 from refinefuse_med import __version__
-from refinefuse_med.io.body_parts import has_no_side
+from refinefuse_med.io.objects.body_parts import has_no_side
 from refinefuse_med.io.wording import RESEARCH_ONLY
 from refinefuse_med.volume import Keys, SourceHeader, get_meta
 

@@ -17,8 +17,8 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from refinefuse_med import __version__
 from refinefuse_med.errors import InputError
-from refinefuse_med.io.derived import derive_series, derive_study
-from refinefuse_med.io.dicom_slices import write_slices
+from refinefuse_med.io.objects.derived import derive_series, derive_study
+from refinefuse_med.io.objects.slices import write_slices
 from refinefuse_med.volume import SourceHeader, grid_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def write_secondary_capture(
     functional : SourceHeader, optional
         Of the functional volume, named as a related series.
     study : Dataset, optional
-        From `refinefuse_med.io.derived.derive_study`, for series that share one study.
+        From `refinefuse_med.io.objects.derived.derive_study`, for series that share one study.
 
     Returns
     -------
