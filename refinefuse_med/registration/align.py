@@ -26,31 +26,33 @@ from refinefuse_med.registration.refine import (
 )
 from refinefuse_med.registration.sampling import Scan
 from refinefuse_med.registration.search import search
-from refinefuse_med.registration.verdict import SLIDE_MM, spread_mm
+from refinefuse_med.registration.verdict import NO_OVERLAP, SLIDE_MM, spread_mm
 
-__all__ = ["Aligned", "align"]
+__all__ = ["Aligned", "align", "assess_pose"]
 
 SPREAD_LEVEL = Level(4.0, 20_000, 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Aligned:
-    """A pose found.
+    """A pose, found or given, and what was measured of it.
 
     Attributes
     ----------
     matrix_fixed_to_moving_lps : array, shape (4, 4)
     measure : Measure
         On the scans' own voxels.
-    spread_mm : float
-    disagreement_mm : float
-        How far mutual information by itself slides from where edges hold it.
+    spread_mm : float, optional
+        None where the scans do not overlap.
+    disagreement_mm : float, optional
+        How far mutual information by itself slides from where edges hold it; None for a pose
+        that was given.
     """
 
     matrix_fixed_to_moving_lps: Matrix
     measure: Measure
-    spread_mm: float
-    disagreement_mm: float
+    spread_mm: float | None
+    disagreement_mm: float | None = None
 
 
 def align(
@@ -96,3 +98,34 @@ def align(
     about_origin = np.eye(4)
     about_origin[:3, 3] = -metric.samples.centre_lps
     return Aligned(best @ about_origin, on_voxels(best), spread, disagreement)
+
+
+def assess_pose(
+    fixed: Scan,
+    moving: Scan,
+    matrix_fixed_to_moving_lps: Matrix,
+    *,
+    rng: np.random.Generator,
+    threads: int,
+    monitor: Monitor,
+) -> Aligned:
+    """Measure a pose that was given: what the scans share there, and whether it holds.
+
+    Its spread is the median distance from it to where it comes to when perturbed and refined.
+    """
+    on_voxels = metric_at(fixed, moving, LEVELS[-1], rng)
+    about_centre = np.eye(4)
+    about_centre[:3, 3] = on_voxels.samples.centre_lps
+    pose = matrix_fixed_to_moving_lps @ about_centre
+    measure = on_voxels(pose)
+    if measure.overlap < NO_OVERLAP:
+        return Aligned(matrix_fixed_to_moving_lps, measure, None)
+    monitor.update("register", 0.5)
+    metric = metric_at(fixed, moving, EDGE_LEVEL, rng)
+
+    def model_at(start: Matrix) -> Model:
+        # Turns and shifts by the world's axes, whatever the pose itself stretches.
+        return RigidModel(start, metric.samples.radius_mm)
+
+    spread = spread_mm(metric, pose, model_at, measure.overlap, rng, threads, monitor)
+    return Aligned(matrix_fixed_to_moving_lps, measure, spread)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,13 @@ from threadpoolctl import threadpool_limits
 from refinefuse_med.config import RegistrationConfig
 from refinefuse_med.errors import GeometryError, UsageError
 from refinefuse_med.progress import SILENT, Monitor
-from refinefuse_med.registration.align import align
-from refinefuse_med.registration.metric import Measure
+from refinefuse_med.registration.align import Aligned, align, assess_pose
 from refinefuse_med.registration.pose import Matrix, mapped, rotation_degrees
-from refinefuse_med.registration.refine import LEVELS, metric_at
 from refinefuse_med.registration.sampling import Scan
 from refinefuse_med.registration.verdict import Verdict, judge
 from refinefuse_med.volume import Keys, get_meta, grid_of, require_scalar
 
-__all__ = ["RegistrationResult", "register"]
+__all__ = ["RegistrationResult", "assess", "register"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +29,7 @@ class RegistrationResult:
 
     Attributes
     ----------
-    method : {"none", "header", "rigid", "affine"}
+    method : {"none", "header", "rigid", "affine", "given"}
         What was done; never ``auto``.
     verdict : {"ok", "suspect", "failed"}
     quality : dict of float
@@ -45,7 +43,7 @@ class RegistrationResult:
             In [0, 180].
         ``spread_mm``
             Estimated error: the median distance by which the result, perturbed and refined
-            again, misses itself. Of rigid and affine alone.
+            again, misses itself. Absent where the scans do not overlap.
         ``disagreement_mm``
             How far mutual information by itself would have moved the result from where edges
             hold it. Of rigid and affine alone.
@@ -112,39 +110,101 @@ def register(
             "deformable registration is not available in this version", hint="use affine or rigid"
         )
     started = time.perf_counter()
-    for volume, name in ((fixed, "fixed"), (moving, "moving")):
-        require_scalar(volume, name)
-        grid_of(volume).require_orthogonal(name)
+    _require_usable(fixed, moving)
     monitor.update("register", 0.0)
     frames = (
         get_meta(fixed, Keys.FRAME_OF_REFERENCE_UID),
         get_meta(moving, Keys.FRAME_OF_REFERENCE_UID),
     )
     method, warnings = _resolve(config.method, *frames)
-    scans = Scan.of(fixed), Scan.of(moving)
-    rng = np.random.default_rng(config.seed)
     if method in ("none", "header"):
-        matrix, spread, disagreement = np.eye(4), None, None
-        measure = _measure_as_is(*scans, rng)
-    else:
-        # Poses are refined side by side; threads inside one matrix product would only spin.
-        with threadpool_limits(limits=1, user_api="blas"):
-            aligned = align(
-                *scans,
-                affine=method == "affine",
-                rng=rng,
-                threads=config.threads or os.cpu_count() or 1,
-                monitor=monitor,
-            )
-        matrix, measure = aligned.matrix_fixed_to_moving_lps, aligned.measure
-        spread, disagreement = aligned.spread_mm, aligned.disagreement_mm
-    verdict, doubts = judge(measure, spread, disagreement)
+        given = assess(fixed, moving, np.eye(4), config, monitor, method=method)
+        return replace(given, warnings=(*warnings, *given.warnings))
+    scans = Scan.of(fixed), Scan.of(moving)
+    # Poses are refined side by side; threads inside one matrix product would only spin.
+    with threadpool_limits(limits=1, user_api="blas"):
+        aligned = align(
+            *scans,
+            affine=method == "affine",
+            rng=np.random.default_rng(config.seed),
+            threads=config.threads or os.cpu_count() or 1,
+            monitor=monitor,
+        )
+    return _judged(method, aligned, scans[0], started, monitor, warnings)
+
+
+def assess(
+    fixed: MetaTensor,
+    moving: MetaTensor,
+    matrix_fixed_to_moving_lps: Matrix,
+    config: RegistrationConfig | None = None,
+    monitor: Monitor = SILENT,
+    *,
+    method: str = "given",
+) -> RegistrationResult:
+    """Judge a transform that came from elsewhere: a header, a file, landmarks, a hand.
+
+    It is not moved. Should the scans match better some way off, the verdict is ``suspect`` and
+    says how far; ``failed`` is left to scans that do not overlap, since what was given may know
+    better.
+
+    Parameters
+    ----------
+    fixed, moving : MetaTensor, shape (1, I, J, K)
+    matrix_fixed_to_moving_lps : array, shape (4, 4)
+        Maps LPS mm points of fixed to moving.
+    config : RegistrationConfig, optional
+        Its seed and threads.
+    monitor : Monitor
+    method : str
+        What the result is to be called.
+
+    Raises
+    ------
+    InputError, GeometryError, CancelledError
+        As `register` does.
+    """
+    config = config or RegistrationConfig()
+    started = time.perf_counter()
+    _require_usable(fixed, moving)
+    scans = Scan.of(fixed), Scan.of(moving)
+    with threadpool_limits(limits=1, user_api="blas"):
+        assessed = assess_pose(
+            *scans,
+            np.asarray(matrix_fixed_to_moving_lps, dtype=np.float64),
+            rng=np.random.default_rng(config.seed),
+            threads=config.threads or os.cpu_count() or 1,
+            monitor=monitor,
+        )
+    return _judged(method, assessed, scans[0], started, monitor)
+
+
+def _require_usable(fixed: MetaTensor, moving: MetaTensor) -> None:
+    for volume, name in ((fixed, "fixed"), (moving, "moving")):
+        require_scalar(volume, name)
+        grid_of(volume).require_orthogonal(name)
+
+
+def _judged(
+    method: str,
+    aligned: Aligned,
+    fixed: Scan,
+    started: float,
+    monitor: Monitor,
+    warnings: tuple[str, ...] = (),
+) -> RegistrationResult:
+    verdict, doubts = judge(
+        aligned.measure,
+        aligned.spread_mm,
+        aligned.disagreement_mm,
+        given=method not in ("rigid", "affine"),
+    )
     monitor.update("register", 1.0)
     return RegistrationResult(
         method,
         verdict,
-        _quality(matrix, measure, spread, disagreement, scans[0]),
-        matrix,
+        _quality(aligned, fixed),
+        aligned.matrix_fixed_to_moving_lps,
         time.perf_counter() - started,
         (*warnings, *doubts),
     )
@@ -172,20 +232,8 @@ def _resolve(
     )
 
 
-def _measure_as_is(fixed: Scan, moving: Scan, rng: np.random.Generator) -> Measure:
-    metric = metric_at(fixed, moving, LEVELS[-1], rng)
-    as_is = np.eye(4)
-    as_is[:3, 3] = metric.samples.centre_lps
-    return metric(as_is)
-
-
-def _quality(
-    matrix: Matrix,
-    measure: Measure,
-    spread_mm: float | None,
-    disagreement_mm: float | None,
-    fixed: Scan,
-) -> dict[str, float]:
+def _quality(aligned: Aligned, fixed: Scan) -> dict[str, float]:
+    matrix, measure = aligned.matrix_fixed_to_moving_lps, aligned.measure
     middle = fixed.foreground_lps.mean(axis=1)[:, None]
     quality = {
         "mutual_information": measure.value,
@@ -193,8 +241,8 @@ def _quality(
         "translation_mm": float(np.linalg.norm(mapped(matrix, middle) - middle)),
         "rotation_degrees": rotation_degrees(matrix),
     }
-    if spread_mm is not None:
-        quality["spread_mm"] = spread_mm
-    if disagreement_mm is not None:
-        quality["disagreement_mm"] = disagreement_mm
+    if aligned.spread_mm is not None:
+        quality["spread_mm"] = aligned.spread_mm
+    if aligned.disagreement_mm is not None:
+        quality["disagreement_mm"] = aligned.disagreement_mm
     return quality

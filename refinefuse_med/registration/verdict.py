@@ -68,19 +68,28 @@ def spread_mm(
 
 
 def judge(
-    measure: Measure, spread: float | None, disagreement: float | None = None
+    measure: Measure,
+    spread: float | None,
+    disagreement: float | None = None,
+    *,
+    given: bool = False,
 ) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict on a pose, and what to warn of.
 
-    `spread` and `disagreement` (see `Aligned`) are None for a pose that was given, not found:
-    its information and overlap alone are then judged.
+    `spread` and `disagreement` are those of `Aligned`. A pose that was `given`, not found, may
+    know better than mutual information: that it does not hold makes it suspect, not failed.
     """
     if measure.overlap < NO_OVERLAP:
         return "failed", ("the scans do not overlap",)
     doubts: list[str] = []
-    failed = spread is not None and spread > FAILED_SPREAD_MM
+    failed = spread is not None and spread > FAILED_SPREAD_MM and not given
     if spread is not None and spread > OK_SPREAD_MM:
-        doubts.append(f"the registration may be off by some {spread:.1f} mm: look at the result")
+        doubts.append(
+            f"the scans match better some {spread:.1f} mm from where they were put: look at the"
+            " result"
+            if given
+            else f"the registration may be off by some {spread:.1f} mm: look at the result"
+        )
     if disagreement is not None and disagreement > SLIDE_MM:
         doubts.append(
             f"brightness and edges disagree by {disagreement:.0f} mm: the body may have changed"

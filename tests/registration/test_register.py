@@ -6,7 +6,7 @@ import pytest
 from refinefuse_med.config import RegistrationConfig
 from refinefuse_med.errors import CancelledError, GeometryError, InputError, UsageError
 from refinefuse_med.progress import Monitor
-from refinefuse_med.registration import register
+from refinefuse_med.registration import assess, register
 from refinefuse_med.volume import Keys, make_volume
 
 from .conftest import Pair, centred, error_mm, head, pose
@@ -128,6 +128,25 @@ def test_none_is_the_identity_and_warns_of_different_frames(pair: Pair):
     assert np.array_equal(result.matrix_fixed_to_moving_lps, np.eye(4))
     assert result.verdict == "ok"
     assert "different frames" in result.warnings[0]
+
+
+def test_a_right_transform_from_elsewhere_holds_and_a_wrong_one_is_suspect(pair: Pair):
+    fixed, moving = pair(MILD)
+    right = assess(fixed, moving, MILD)
+    assert (right.method, right.verdict) == ("given", "ok")
+    assert np.array_equal(right.matrix_fixed_to_moving_lps, MILD)
+    assert right.quality["spread_mm"] < 1.5
+    wrong = assess(fixed, moving, pose((0, 0, 0), (9, 0, 0)) @ MILD)
+    assert wrong.verdict == "suspect"
+    assert 5 < wrong.quality["spread_mm"] < 13
+    assert "match better" in wrong.warnings[0]
+
+
+def test_a_header_that_is_wrong_is_suspect(pair: Pair):
+    fixed, moving = pair(MILD)
+    in_frame(fixed, "1.2.3"), in_frame(moving, "1.2.3")
+    result = register(fixed, moving)
+    assert (result.method, result.verdict) == ("header", "suspect")
 
 
 def test_scans_that_do_not_overlap_fail_by_header(pair: Pair):

@@ -35,3 +35,11 @@ def test_two_metrics_that_disagree_are_suspect():
     verdict, (warning,) = judge(measure, 0.2, 27.0)
     assert verdict == "suspect"
     assert "27 mm" in warning
+
+
+def test_a_pose_that_was_given_is_at_most_suspect_for_not_holding():
+    measure = Measure(0.9, 0.9, np.zeros((3, 4)), np.zeros((3, 4)))
+    assert judge(measure, 27.0)[0] == "failed"
+    assert judge(measure, 27.0, given=True)[0] == "suspect"
+    apart = Measure(0.9, 0.0, np.zeros((3, 4)), np.zeros((3, 4)))
+    assert judge(apart, None, given=True)[0] == "failed"
