@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from refinefuse_med.cli.options import (
+    allow_gaps_option,
     fusion_config,
     fusion_options,
     log,
@@ -16,6 +17,7 @@ from refinefuse_med.cli.options import (
     out_option,
     output_config,
     print_json,
+    series_option,
     start_logging,
     warn_of,
 )
@@ -30,10 +32,11 @@ _MODALITIES = click.Choice(["MR", "CT", "PT", "NM"])
 @click.argument("anatomical", type=click.Path(path_type=Path))
 @click.argument("functional", type=click.Path(path_type=Path))
 @out_option
-@click.option("--anatomical-series", metavar="UID", help="The series to take, by its UID.")
-@click.option("--functional-series", metavar="UID", help="The series to take, by its UID.")
+@series_option("--anatomical-series")
+@series_option("--functional-series")
 @click.option("--anatomical-modality", type=_MODALITIES, help="Where a NIfTI file does not say.")
 @click.option("--functional-modality", type=_MODALITIES, help="Where a NIfTI file does not say.")
+@allow_gaps_option
 @fusion_options
 @click.option("--json", "as_json", is_flag=True, help="The result record on stdout.")
 @logging_options
@@ -81,4 +84,5 @@ def _load(
         series_uid=options[f"{role}_series"],
         modality=options[f"{role}_modality"],
         role=role,
+        allow_gaps=options["allow_gaps"],
     )

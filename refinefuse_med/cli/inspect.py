@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from refinefuse_med.io.inspection import Inspection, SeriesEntry
+
+_SHOWN: Final = 6
+"""Volumes of one series that the table lists."""
 
 
 @click.command()
@@ -78,8 +81,11 @@ def _grid(entry: SeriesEntry) -> str:
 
 
 def _verdict(entry: SeriesEntry) -> str:
+    uid = entry.series_instance_uid
     lines = [f"yes, {entry.orientation}" if entry.usable else f"no: {entry.reason}"]
+    shown = entry.volumes if len(entry.volumes) <= _SHOWN else entry.volumes[: _SHOWN - 1]
+    lines += [f"#{number} {label}" for number, label in enumerate(shown, 1)]
+    if len(shown) < len(entry.volumes):
+        lines.append(f"... to #{len(entry.volumes)} {entry.volumes[-1]}")
     lines += [f"- {warning}" for warning in entry.warnings]
-    if entry.series_instance_uid:
-        lines.append(entry.series_instance_uid)
-    return "\n".join(lines)
+    return "\n".join([*lines, uid] if uid else lines)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from refinefuse_med.progress import Monitor
 
 __all__ = [
+    "allow_gaps_option",
     "device_option",
     "engine_config",
     "fusion_config",
@@ -41,6 +42,7 @@ __all__ = [
     "print_json",
     "registration_config",
     "seed_option",
+    "series_option",
     "start_logging",
     "warn_of",
 ]
@@ -103,6 +105,15 @@ def method_option(flag: str) -> Callable[[_F], _F]:
     )
 
 
+def series_option(flag: str) -> Callable[[_F], _F]:
+    """Which series of several, under the flag of its role."""
+    return click.option(
+        flag,
+        metavar="UID[#N]",
+        help="The series to take, by its UID; the Nth volume of it where inspect lists several.",
+    )
+
+
 def keep_option(default: str) -> Callable[[_F], _F]:
     """What is kept where colours leave no room, with the default of the subcommand."""
     return click.option(
@@ -114,6 +125,12 @@ def keep_option(default: str) -> Callable[[_F], _F]:
         " (the anatomy shows through), or the colour (true to the palette).",
     )
 
+
+allow_gaps_option = click.option(
+    "--allow-gaps",
+    is_flag=True,
+    help="Interpolate missing slices, which are refused otherwise.",
+)
 
 seed_option = click.option("--seed", default=0, show_default=True, help="Seed of the registration.")
 

@@ -5,22 +5,26 @@ Inspecting and reading both start from here, so that they never disagree.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
-from refinefuse_med.errors import InputError
+from refinefuse_med.errors import InputError, RefineFuseError
 from refinefuse_med.io.discovery import Stack
-from refinefuse_med.io.elements import image_type, integer, text, uid_name
+from refinefuse_med.io.elements import image_type, integer, numbers, text, uid_name
 from refinefuse_med.io.frames import frames_of
-from refinefuse_med.io.geometry import Frame, stack_geometry
+from refinefuse_med.io.geometry import Frame, StackGeometry, place_numbers, stack_geometry
 from refinefuse_med.io.headers import DicomFile
+from refinefuse_med.io.mosaic import mosaic_frames
 from refinefuse_med.io.pixels import same_image
-from refinefuse_med.io.values import Scale, scale_of
+from refinefuse_med.io.traits import parts_of
+from refinefuse_med.io.values import COLOURS, Scale, scale_of
 
-__all__ = ["Plan", "plan"]
+__all__ = ["Plan", "plans"]
 
 MODALITIES: Final = ("MR", "CT", "PT", "NM", "OT")
 """What can be fused; OT because some exporters know no better."""
@@ -38,33 +42,46 @@ class Plan:
         Those to read, duplicates left out.
     frames : tuple of Frame
         In the order of the K axis; `Frame.file` counts in `files`.
-    affine_lps : array, shape (4, 4)
-        Voxel index to LPS mm.
     scale : Scale
         Modality, units, and the way from stored values to real ones.
     warnings : tuple of str
         What was assumed or mended.
-    grown, shifts
-        Of a tilted stack, as in `StackGeometry`.
+    image_size : tuple of int
+        Columns and rows of a frame.
+    geometry : StackGeometry
+        Where the frames lie, and how they have to be interpolated.
+    label : str
+        What tells it from other volumes of its stack, such as an echo time.
     """
 
     stack: Stack
     files: tuple[DicomFile, ...]
     frames: tuple[Frame, ...]
-    affine_lps: NDArray[np.float64]
     scale: Scale
     warnings: tuple[str, ...]
-    grown: tuple[int, int] = (0, 0)
-    shifts: NDArray[np.float64] | None = None
+    image_size: tuple[int, int]
+    geometry: StackGeometry
+    label: str = ""
+
+    @property
+    def affine_lps(self) -> NDArray[np.float64]:
+        """Voxel index to LPS mm, shape (4, 4)."""
+        return self.geometry.affine_lps
+
+    @property
+    def colour(self) -> bool:
+        """Whether it is a picture in colour: three channels, and no values."""
+        return text(self.stack.header, "PhotometricInterpretation") in COLOURS
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Voxels along I, J, K."""
-        header = self.stack.header
+        (columns, rows), places = self.image_size, self.geometry.places
+        more_i, more_j = self.geometry.grown
         return (
-            integer(header, "Columns") + self.grown[0],
-            integer(header, "Rows") + self.grown[1],
-            len(self.frames),
+            columns + more_i,
+            rows + more_j,
+            len(self.frames) if places is None else len(places),
         )
 
     @property
@@ -79,8 +96,10 @@ class Plan:
         return text(self.stack.header, "FrameOfReferenceUID")
 
 
-def plan(stack: Stack) -> Plan:
-    """Work out the volume of a stack from its headers alone.
+def plans(stack: Stack, *, allow_gaps: bool = False) -> tuple[Plan, ...]:
+    """Work out the volumes of a stack from its headers alone; nearly always there is one.
+
+    Where some of several cannot be read, the others say so.
 
     Raises
     ------
@@ -91,27 +110,74 @@ def plan(stack: Stack) -> Plan:
     """
     _refuse_damage(stack)
     _refuse_other_kinds(stack)
+    _refuse_mixtures(stack)
     files, warnings = _without_duplicates(stack)
     headers = [file.header for file in files]
-    _refuse_mixtures(stack)
     found = frames_of(headers)
-    geometry = stack_geometry(found.frames)
-    modality = text(stack.header, "Modality").upper() or "OT"
-    scale = scale_of(headers, modality)
+    frames, size = found.frames, _size(stack.header)
+    if "MOSAIC" in image_type(stack.header):
+        frames, size = mosaic_frames(files, frames)
     if any(file.mended for file in files):
         warnings.append("numbers with a decimal comma were read as if with a point")
-    if len(found.frames) == 1:
-        warnings.append("a single slice: its thickness is taken as the slice distance")
-    return Plan(
-        stack=stack,
-        files=files,
-        frames=tuple(found.frames[index] for index in geometry.order),
-        affine_lps=geometry.affine_lps,
-        scale=scale,
-        warnings=(*warnings, *found.warnings, *geometry.warnings, *scale.warnings),
-        grown=geometry.grown,
-        shifts=geometry.shifts,
-    )
+    if "Secondary Capture" in uid_name(text(stack.header, "SOPClassUID")):
+        warnings.append("a secondary capture: its values may not be those of the scan")
+    frames, more = _without_twins(files, frames)
+    parts = parts_of(frames)
+    scale = scale_of(headers, text(stack.header, "Modality").upper() or "OT")
+    made: list[Plan] = []
+    refusals: list[RefineFuseError] = []
+    for part in parts:
+        own = [frames[index] for index in part.frames]
+        try:
+            geometry = stack_geometry(own, allow_gaps=allow_gaps)
+        except RefineFuseError as error:
+            refusals.append(error)
+            continue
+        notes = [*warnings, *more, *found.warnings, *geometry.warnings, *scale.warnings]
+        if part.note:
+            notes.append(part.note)
+        if len(own) == 1:
+            notes.append("a single slice: its thickness is taken as the slice distance")
+        made.append(
+            Plan(
+                stack=stack,
+                files=files,
+                frames=tuple(own[index] for index in geometry.order),
+                scale=scale,
+                warnings=tuple(notes),
+                image_size=size,
+                geometry=geometry,
+                label=part.label,
+            )
+        )
+    if not made:
+        raise refusals[0]
+    if refusals:
+        note = f"{len(refusals)} of {len(parts)} volumes of the series cannot be read: "
+        made = [replace(p, warnings=(*p.warnings, note + refusals[0].what)) for p in made]
+    return tuple(made)
+
+
+def _size(header: Dataset) -> tuple[int, int]:
+    return integer(header, "Columns"), integer(header, "Rows")
+
+
+def _without_twins(
+    files: tuple[DicomFile, ...], frames: tuple[Frame, ...]
+) -> tuple[tuple[Frame, ...], list[str]]:
+    """Drop images that were stored again under another UID: same place, same pixels."""
+    if len(files) < 2 or len(frames) != len(files):
+        return frames, []
+    alike: dict[tuple[int, str], list[Frame]] = defaultdict(list)
+    left = []
+    for place, frame in zip(place_numbers(frames), frames, strict=True):
+        others = alike[place, repr(sorted(frame.traits.items()))]
+        if not any(same_image(files[other.file], files[frame.file]) for other in others):
+            others.append(frame)
+            left.append(frame)
+    dropped = len(frames) - len(left)
+    note = f"{dropped} images stored twice, under UIDs of their own, were left out"
+    return tuple(left), [note] if dropped else []
 
 
 def _refuse_damage(stack: Stack) -> None:
@@ -132,21 +198,22 @@ def _refuse_other_kinds(stack: Stack) -> None:
     modality = text(header, "Modality").upper() or "OT"
     photometric = text(header, "PhotometricInterpretation")
     kinds = image_type(header)
-    if "Secondary Capture" in uid_name(text(header, "SOPClassUID")):
+    if "Secondary Capture" in uid_name(text(header, "SOPClassUID")) and not _is_placed(header):
         raise InputError("secondary capture: a picture, not a scan")
-    if "MOSAIC" in kinds:
-        raise InputError(
-            "Siemens mosaic: many slices in one image",
-            hint="convert it first, for example with dcm2niix",
-        )
     if "LOCALIZER" in kinds:
         raise InputError("localizer")
     if modality not in MODALITIES:
         raise InputError(f"modality {modality} is not one that can be fused")
-    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise InputError(f"not a grey image ({photometric or 'no PhotometricInterpretation'})")
+    if photometric not in ("MONOCHROME1", "MONOCHROME2", *COLOURS):
+        raise InputError(f"unknown kind of image ({photometric or 'no PhotometricInterpretation'})")
     if not all(integer(header, name) > 0 for name in ("Rows", "Columns", "BitsAllocated")):
         raise InputError("no image size (Rows, Columns, BitsAllocated)")
+
+
+def _is_placed(header: Dataset) -> bool:
+    """Whether a secondary capture lies in the patient, as coloured exports of a scan do."""
+    needed = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+    return all(numbers(header, name) for name in needed)
 
 
 def _refuse_mixtures(stack: Stack) -> None:

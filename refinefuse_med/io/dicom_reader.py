@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from monai.data import MetaTensor
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from refinefuse_med.errors import InputError
 from refinefuse_med.grid import LPS_FROM_RAS
 from refinefuse_med.io.dicom_plan import Plan
-from refinefuse_med.io.elements import integer
-from refinefuse_med.io.geometry import upright
 from refinefuse_med.io.headers import read_dataset
+from refinefuse_med.io.limits import require_room
 from refinefuse_med.io.pixels import images
-from refinefuse_med.io.values import AIR_HU
+from refinefuse_med.io.planes import fill
 from refinefuse_med.volume import SourceHeader, make_volume
 
 __all__ = ["read_plan"]
+
+MUST_REACH_HU: Final = -200.0
+"""A CT shows air around the patient; one that never falls to this lacks its rescale."""
 
 
 def read_plan(
@@ -40,7 +45,7 @@ def read_plan(
 
     Returns
     -------
-    MetaTensor, shape (1, I, J, K), float32
+    MetaTensor, shape (1, I, J, K), float32, or (3, I, J, K), uint8 for a colour picture
         In the units of ``plan.scale``.
 
     Raises
@@ -48,39 +53,18 @@ def read_plan(
     InputError
         The pixels of a file cannot be decoded, or are not those its header promises.
     """
-    data = np.empty(plan.shape, dtype=np.float32)
-    header = plan.stack.header
-    rows, columns = integer(header, "Rows"), integer(header, "Columns")
-    planes: dict[int, dict[int, int]] = defaultdict(dict)
-    for k, frame in enumerate(plan.frames):
-        planes[frame.file][frame.index] = k
+    require_room(plan.shape, 3 if plan.colour else 4, path)
+    data = np.empty((3, *plan.shape) if plan.colour else plan.shape, _kind(plan))
     headers: dict[int, Dataset] = {}
-    padded = 0
-    for number, wanted in planes.items():
-        file = plan.files[number]
-        dataset = read_dataset(file)
-        for index, stored in enumerate(images(dataset, file.base_name)):
-            if index not in wanted:
-                continue
-            if stored.shape != (rows, columns):
-                raise InputError(
-                    f"image of {stored.shape}, not {rows} x {columns}", where=file.base_name
-                )
-            k = wanted.pop(index)
-            values, count = plan.scale.real(stored, plan.frames[k], file.header)
-            plane = values.T
-            if plan.shifts is not None:
-                plane = upright(plane, plan.shifts[k], plan.shape[:2], plan.scale.background)
-            data[:, :, k] = plane
-            padded += count
-        if wanted:
-            raise InputError(f"{len(wanted)} frames are missing", where=file.base_name)
-        headers[number] = _without_pixels(dataset)
+    padded: list[int] = []
+    fill(data, _planes(plan, headers, padded), plan.geometry, plan.scale.background)
     notes = [*warnings, *plan.warnings]
-    if padded:
-        notes.append(f"{padded} padding voxels were set to {AIR_HU:g} HU")
-    # A multi-frame file has one header for all its planes.
-    order = dict.fromkeys(frame.file for frame in plan.frames)
+    if sum(padded):
+        notes.append(
+            f"{sum(padded)} padding voxels were set to {plan.scale.background:g} {plan.scale.units}"
+        )
+    if plan.scale.units == "HU" and data.min() > MUST_REACH_HU:
+        notes.append(f"no value below {MUST_REACH_HU:g} HU: is the rescale of this CT right?")
     return make_volume(
         data,
         LPS_FROM_RAS @ plan.affine_lps,
@@ -89,12 +73,53 @@ def read_plan(
         frame_of_reference_uid=plan.frame_of_reference_uid,
         series_instance_uid=plan.stack.series_uid,
         source=SourceHeader(
-            "dicom",
-            str(path),
-            datasets=tuple(headers[number] for number in order),
-            warnings=tuple(notes),
+            "dicom", str(path), datasets=_along_k(plan, headers), warnings=tuple(notes)
         ),
     )
+
+
+def _kind(plan: Plan) -> type[np.generic]:
+    return np.uint8 if plan.colour else np.float32
+
+
+def _planes(plan: Plan, headers: dict[int, Dataset], padded: list[int]) -> Iterator[NDArray[Any]]:
+    """The images in the order of K, in real units; fills in headers and counts of padding."""
+    columns, rows = plan.image_size
+    for number, group in groupby(plan.frames, key=lambda frame: frame.file):
+        file, frames = plan.files[number], list(group)
+        dataset = read_dataset(file)
+        tiled = frames[0].tile is not None
+        indices = [frame.index for frame in (frames[:1] if tiled else frames)]
+        decoded = images(dataset, file.base_name, indices, colour=plan.colour)
+        stored = next(decoded, None) if tiled else None
+        for frame in frames:
+            image = stored if tiled else next(decoded, None)
+            if image is None:
+                raise InputError("frames are missing from its pixel data", where=file.base_name)
+            if frame.tile is not None:
+                top, left = frame.tile
+                image = image[top : top + rows, left : left + columns]
+            if image.shape[:2] != (rows, columns):
+                raise InputError(
+                    f"image of {image.shape[:2]}, not {rows} x {columns}", where=file.base_name
+                )
+            if plan.colour:
+                yield image.transpose(2, 1, 0)
+                continue
+            values, count = plan.scale.real(image, frame, file.header)
+            padded.append(count)
+            yield values.T
+        headers[number] = _without_pixels(dataset)
+
+
+def _along_k(plan: Plan, headers: dict[int, Dataset]) -> tuple[Dataset, ...]:
+    """A header for each slice of the grid, or one for all of a multi-frame file."""
+    order = [headers[frame.file] for frame in plan.frames]
+    if len(headers) == 1:
+        return (order[0],)
+    if plan.geometry.places is None:
+        return tuple(order)
+    return tuple(order[round(place)] for place in plan.geometry.places)
 
 
 def _without_pixels(dataset: Dataset) -> Dataset:

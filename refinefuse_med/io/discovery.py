@@ -145,6 +145,7 @@ def _key(file: DicomFile) -> tuple[object, ...]:
         text(header, "Modality"),
         # A file of many frames is a volume of its own.
         file.name if integer(header, "NumberOfFrames", 1) > 1 else "",
+        text(header, "PhotometricInterpretation"),
         integer(header, "Rows"),
         integer(header, "Columns"),
         tuple(round(value, 4) for value in numbers(header, "PixelSpacing")),

@@ -14,10 +14,15 @@ from pydicom.uid import NuclearMedicineImageStorage
 from refinefuse_med.errors import GeometryError, InputError
 from refinefuse_med.io.elements import image_type, integer, items, numbers, text
 from refinefuse_med.io.geometry import Frame
+from refinefuse_med.io.traits import index_traits, traits_of
 
 __all__ = ["Frames", "frames_of"]
 
+MAX_FRAMES: Final = 100_000
+"""Most frames of one file; a damaged header may claim billions."""
+
 _AXIAL: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+_RECONSTRUCTED: Final = ("RECON TOMO", "RECON GATED TOMO")
 
 
 @dataclass(frozen=True)
@@ -39,13 +44,18 @@ def frames_of(headers: Sequence[Dataset]) -> Frames:
         A position, orientation or voxel size is missing or not possible.
     """
     first = headers[0]
+    count = frame_count(first)
+    if count > MAX_FRAMES:
+        raise InputError(f"{count} frames in one file, more than {MAX_FRAMES}")
     if "PerFrameFunctionalGroupsSequence" in first:
         return Frames(_enhanced(first))
-    if frame_count(first) > 1 or (
-        text(first, "SOPClassUID") == NuclearMedicineImageStorage
-        and "ImagePositionPatient" not in first
-    ):
-        return _nuclear(first)
+    if is_nuclear(first):
+        _refuse_planar(first)
+        if count > 1 or (len(headers) == 1 and "ImagePositionPatient" not in first):
+            return _nuclear(first)
+        return Frames(tuple(_single_nuclear(header, i) for i, header in enumerate(headers)))
+    if count > 1:
+        raise InputError("a multi-frame object without positions of its frames")
     return Frames(tuple(_classic(header, i) for i, header in enumerate(headers)))
 
 
@@ -62,6 +72,22 @@ def _classic(header: Dataset, file: int) -> Frame:
         orientation=numbers(header, "ImageOrientationPatient"),
         measures=header,
         rescale=header,
+        traits=traits_of(header, depth=1),
+    )
+
+
+def _single_nuclear(header: Dataset, file: int) -> Frame:
+    """One slice of a reconstruction that is stored as a file a slice."""
+    detector = _first(header, "DetectorInformationSequence")
+    place, axes = "ImagePositionPatient", "ImageOrientationPatient"
+    return _frame(
+        file,
+        0,
+        position=numbers(detector, place) or numbers(header, place),
+        orientation=numbers(detector, axes) or numbers(header, axes),
+        measures=header,
+        rescale=header,
+        traits=traits_of(header, depth=1),
     )
 
 
@@ -87,26 +113,31 @@ def _enhanced(header: Dataset) -> tuple[Frame, ...]:
             ),
             measures=macro(groups, "PixelMeasuresSequence"),
             rescale=macro(groups, "PixelValueTransformationSequence") or header,
+            traits={**traits_of(groups), **index_traits(header, groups)},
         )
         for index, groups in enumerate(own)
     )
 
 
+def is_nuclear(header: Dataset) -> bool:
+    """Whether this is an NM object, whose geometry has rules of its own."""
+    return text(header, "SOPClassUID") == NuclearMedicineImageStorage
+
+
+def _refuse_planar(header: Dataset) -> None:
+    kind = (*image_type(header), "", "", "")[2]
+    if kind not in _RECONSTRUCTED:
+        raise InputError(f"NM of type {kind or 'unknown'}: planar or not reconstructed, no volume")
+
+
 def _nuclear(header: Dataset) -> Frames:
     """Planes of a reconstructed NM object: PS3.3 sections C.8.4.9, C.8.4.11 and C.8.4.15.
 
-    Frames lie along the normal of the first; a negative SpacingBetweenSlices stacks them
-    against it.
+    Slices lie along the normal of the first; a negative SpacingBetweenSlices stacks them
+    against it. Time slots and energy windows have frames of their own.
     """
-    kind = (*image_type(header), "", "", "")[2]
-    if text(header, "SOPClassUID") != NuclearMedicineImageStorage:
-        raise InputError("a multi-frame object without positions of its frames")
-    if kind != "RECON TOMO":
-        raise InputError(f"NM of type {kind or 'unknown'}: planar or not reconstructed, no volume")
     count = frame_count(header)
-    slices = integer(header, "NumberOfSlices", count)
-    if slices != count:
-        raise InputError(f"{count} images at {slices} positions (windows or time slots)")
+    slices, traits = _nuclear_vectors(header, count)
     warnings: list[str] = []
     detector = _first(header, "DetectorInformationSequence")
     spacing = (numbers(header, "SpacingBetweenSlices") or (0.0,))[0]
@@ -131,7 +162,7 @@ def _nuclear(header: Dataset) -> Frames:
         extent = (
             rows * across[0] * (integer(header, "Columns") - 1)
             + columns * across[1] * (integer(header, "Rows") - 1)
-            + step * (count - 1)
+            + step * max(slices)
         )
         origin = tuple(-extent / 2)
         warnings.append("no ImagePositionPatient: the volume is centred on the origin")
@@ -139,14 +170,36 @@ def _nuclear(header: Dataset) -> Frames:
         _frame(
             0,
             index,
-            position=tuple(np.asarray(origin) + index * step),
+            position=tuple(np.asarray(origin) + slices[index] * step),
             orientation=orientation,
             measures=header,
             rescale=header,
+            traits=traits[index],
         )
         for index in range(count)
     )
     return Frames(frames, tuple(warnings))
+
+
+def _nuclear_vectors(header: Dataset, count: int) -> tuple[list[int], Sequence[dict[str, object]]]:
+    """Which slice each frame shows, from 0, and which window and time (C.8.4.8, C.8.4.15)."""
+    total = integer(header, "NumberOfSlices", count)
+    gated = "GATED" in (*image_type(header), "", "", "")[2]
+    slices = [int(number) - 1 for number in numbers(header, "SliceVector")]
+    if not slices and total == count and not gated:
+        return list(range(count)), [{}] * count
+    if len(slices) != count or min(slices) < 0:
+        kind = image_type(header)[2]
+        raise InputError(
+            f"NM of type {kind}: {count} images at {total} positions, and no SliceVector that "
+            "tells which is which"
+        )
+    traits: list[dict[str, object]] = [{} for _ in range(count)]
+    for name in ("EnergyWindow", "RRInterval", "TimeSlot"):
+        vector = numbers(header, f"{name}Vector")
+        for found, value in zip(traits, vector if len(vector) == count else (), strict=False):
+            found[name] = int(value)
+    return slices, traits
 
 
 def _frame(
@@ -157,6 +210,7 @@ def _frame(
     orientation: tuple[float, ...],
     measures: Dataset,
     rescale: Dataset,
+    traits: dict[str, object],
 ) -> Frame:
     thickness = numbers(measures, "SpacingBetweenSlices") or numbers(measures, "SliceThickness")
     slope = numbers(rescale, "RescaleSlope")
@@ -170,6 +224,7 @@ def _frame(
         thickness_mm=abs(thickness[0]) if thickness else None,
         slope=slope[0] if slope else 1.0,
         intercept=intercept[0] if intercept else 0.0,
+        traits=traits,
     )
 
 

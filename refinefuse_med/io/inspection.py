@@ -14,7 +14,7 @@ from typing import Any
 from refinefuse_med.errors import InputError, RefineFuseError
 from refinefuse_med.grid import LPS_FROM_RAS, Grid
 from refinefuse_med.io.archive import is_zip, unpacked
-from refinefuse_med.io.dicom_plan import Plan, plan
+from refinefuse_med.io.dicom_plan import Plan, plans
 from refinefuse_med.io.discovery import (
     NIFTI_SUFFIXES,
     Discovery,
@@ -26,7 +26,7 @@ from refinefuse_med.io.discovery import (
 )
 from refinefuse_med.io.elements import integer, text
 from refinefuse_med.io.frames import frame_count, frames_of
-from refinefuse_med.io.geometry import places_of
+from refinefuse_med.io.geometry import place_numbers
 from refinefuse_med.io.nifti_header import plan_nifti
 
 __all__ = ["Inspection", "SeriesEntry", "inspect_path"]
@@ -60,6 +60,8 @@ class SeriesEntry:
         Why not; empty if usable.
     warnings : tuple of str
         What a reader will assume or mend.
+    volumes : tuple of str
+        Where there are several in the series: what each is. The Nth is chosen with ``UID#N``.
     patient, study_instance_uid : str
         To pair series by; not in `to_dict`, since the first may name a person.
     """
@@ -77,6 +79,7 @@ class SeriesEntry:
     usable: bool
     reason: str = ""
     warnings: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
     patient: str = ""
     study_instance_uid: str = ""
 
@@ -96,6 +99,7 @@ class SeriesEntry:
             "usable": self.usable,
             "reason": self.reason,
             "warnings": list(self.warnings),
+            "volumes": list(self.volumes),
         }
 
 
@@ -159,14 +163,19 @@ def _inspect(found: Discovery) -> Inspection:
 
 def _dicom_entry(stack: Stack) -> SeriesEntry:
     header = stack.header
-    planned: Plan | None = None
+    found: tuple[Plan, ...] = ()
     reason = ""
     try:
-        planned = plan(stack)
-        if len(planned.frames) == 1:
+        found = plans(stack)
+        if len(found) > 1:
+            reason = f"{len(found)} volumes in one series: choose one with UID#N"
+        elif found[0].colour:
+            reason = "a colour picture has no values to fuse"
+        elif len(found[0].frames) == 1:
             reason = _SINGLE_SLICE
     except RefineFuseError as error:
         reason = str(error)
+    planned = found[0] if found else None
     grid = Grid(planned.shape, LPS_FROM_RAS @ planned.affine_lps) if planned else None
     first = Path(stack.files[0].name)
     return SeriesEntry(
@@ -175,7 +184,7 @@ def _dicom_entry(stack: Stack) -> SeriesEntry:
         modality=text(header, "Modality").upper() or "OT",
         description=text(header, "SeriesDescription"),
         files=len(stack.files),
-        shape=planned.shape if planned else _shape(stack),
+        shape=_planned_shape(found) if planned else _shape(stack),
         spacing_mm=_rounded(grid) if grid else None,
         orientation=grid.orientation if grid else None,
         frame_of_reference_uid=text(header, "FrameOfReferenceUID") or None,
@@ -183,9 +192,14 @@ def _dicom_entry(stack: Stack) -> SeriesEntry:
         usable=not reason,
         reason=reason,
         warnings=planned.warnings if planned else (),
+        volumes=tuple(plan.label for plan in found) if len(found) > 1 else (),
         patient=stack.patient,
         study_instance_uid=text(header, "StudyInstanceUID"),
     )
+
+
+def _planned_shape(found: tuple[Plan, ...]) -> tuple[int, ...]:
+    return (*found[0].shape, len(found)) if len(found) > 1 else found[0].shape
 
 
 def _shape(stack: Stack) -> tuple[int, ...]:
@@ -194,7 +208,7 @@ def _shape(stack: Stack) -> tuple[int, ...]:
     columns, rows = (integer(header, name) for name in ("Columns", "Rows"))
     try:
         frames = frames_of([file.header for file in stack.files]).frames
-        places = places_of(frames)
+        places = len(set(place_numbers(frames)))
     except RefineFuseError:
         return columns, rows, max(len(stack.files), frame_count(header))
     if len(frames) > places and len(frames) % places == 0:

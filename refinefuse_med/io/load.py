@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from monai.data import MetaTensor
 
 from refinefuse_med.errors import InputError
 from refinefuse_med.io.archive import is_zip, unpacked
-from refinefuse_med.io.choice import Role, choose
+from refinefuse_med.io.choice import Role, choose, split_selector
 from refinefuse_med.io.dicom_reader import read_plan
 from refinefuse_med.io.discovery import (
     NIFTI_SUFFIXES,
@@ -33,6 +35,7 @@ def load_volume(
     series_uid: str | None = None,
     modality: str | None = None,
     role: Role | None = None,
+    allow_gaps: bool = False,
 ) -> MetaTensor:
     """Load one volume.
 
@@ -42,12 +45,16 @@ def load_volume(
         A NIfTI file, a DICOM folder (searched with its subfolders), one DICOM file (one slice
         stands for its series in the same folder), or a zip of a folder.
     series_uid : str, optional
-        SeriesInstanceUID to take, where there are several series.
+        SeriesInstanceUID to take, where there are several series. ``UID#N`` takes the Nth of
+        several volumes in one series (time points, echoes), as `inspect_path` lists them; ``#N``
+        is enough where there is one series, and for a NIfTI file of several frames.
     modality : str, optional
         DICOM modality code. For NIfTI it overrules what is known of the file; for DICOM only
         series of this modality, or of none known, are taken.
     role : {"anatomical", "functional"}, optional
         What the volume is for; decides which series of several is the best.
+    allow_gaps : bool
+        Interpolate missing slices, rather than refuse a series without them.
 
     Returns
     -------
@@ -71,38 +78,61 @@ def load_volume(
     'PT'
     """
     path = Path(path)
-    modality = modality.upper() if modality else None
+    wanted = _Wanted(series_uid, modality.upper() if modality else None, role, allow_gaps)
     if not path.exists():
         raise InputError("no such file or folder", where=path)
     try:
         if path.is_dir():
-            return _from_folder(path, path, series_uid, modality, role)
+            return _from_folder(path, path, wanted)
         if path.name.lower().endswith(NIFTI_SUFFIXES):
-            return read_nifti(path, modality)
+            return _from_nifti(path, wanted)
         if is_zip(path):
             with unpacked(path) as folder:
-                return _from_folder(folder, path, series_uid, modality, role)
+                return _from_folder(folder, path, wanted)
     except PermissionError as error:
         raise InputError("no permission to read it", where=path) from error
-    return _from_file(path, series_uid, modality, role)
+    return _from_file(path, wanted)
 
 
-def _from_folder(
-    folder: Path, path: Path, series_uid: str | None, modality: str | None, role: Role | None
+@dataclass(frozen=True)
+class _Wanted:
+    """What the caller of `load_volume` asked for."""
+
+    selector: str | None
+    modality: str | None
+    role: Role | None
+    allow_gaps: bool
+
+
+def _read(
+    stacks: Sequence[Stack], path: Path, wanted: _Wanted, notes: tuple[str, ...] = ()
 ) -> MetaTensor:
+    chosen, more = choose(
+        stacks,
+        path,
+        selector=wanted.selector,
+        modality=wanted.modality,
+        role=wanted.role,
+        allow_gaps=wanted.allow_gaps,
+    )
+    return read_plan(chosen, path, (*notes, *more), wanted.modality)
+
+
+def _from_nifti(path: Path, wanted: _Wanted) -> MetaTensor:
+    return read_nifti(path, wanted.modality, split_selector(wanted.selector)[1])
+
+
+def _from_folder(folder: Path, path: Path, wanted: _Wanted) -> MetaTensor:
     found = discover(folder)
-    if not found.stacks and found.nifti and series_uid is None:
+    if not found.stacks and found.nifti and not (wanted.selector or "#").partition("#")[0]:
         if len(found.nifti) > 1:
             raise InputError(f"{len(found.nifti)} NIfTI files", where=path, hint="name one of them")
-        return read_nifti(found.nifti[0][0], modality)
+        return _from_nifti(found.nifti[0][0], wanted)
     _explain_nothing(found, path)
-    chosen, notes = choose(found.stacks, path, series_uid=series_uid, modality=modality, role=role)
-    return read_plan(chosen, path, notes, modality)
+    return _read(found.stacks, path, wanted)
 
 
-def _from_file(
-    path: Path, series_uid: str | None, modality: str | None, role: Role | None
-) -> MetaTensor:
+def _from_file(path: Path, wanted: _Wanted) -> MetaTensor:
     """One multi-frame file, or the series that a slice belongs to."""
     file = read_image(path, path.name)
     if isinstance(file, Skipped):
@@ -125,8 +155,7 @@ def _from_file(
         notes = ()
         if number > 1:
             notes = (f"one slice was named: its series of {number} files in the folder was read",)
-    chosen, more = choose(stacks, path, series_uid=series_uid, modality=modality, role=role)
-    return read_plan(chosen, path, (*notes, *more), modality)
+    return _read(stacks, path, wanted, notes)
 
 
 def _explain_nothing(found: Discovery, path: Path) -> None:

@@ -15,7 +15,7 @@ from refinefuse_med.volume import SourceHeader, make_volume
 __all__ = ["read_nifti"]
 
 
-def read_nifti(path: Path, modality: str | None = None) -> MetaTensor:
+def read_nifti(path: Path, modality: str | None = None, frame: int | None = None) -> MetaTensor:
     """Read a NIfTI file.
 
     Parameters

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import filecmp
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import JPEGExtended12Bit
 
 from refinefuse_med.errors import InputError
-from refinefuse_med.io.elements import numbers, quiet
+from refinefuse_med.io.elements import numbers, quiet, text
 from refinefuse_med.io.headers import DicomFile, read_dataset
 
 _DECODERS: Final = {JPEGExtended12Bit: "12 bits need: pip install refinefuse-med[gpl-codecs]"}
@@ -22,18 +23,42 @@ _DECODERS: Final = {JPEGExtended12Bit: "12 bits need: pip install refinefuse-med
 __all__ = ["images", "same_image"]
 
 
-def images(dataset: Dataset, base_name: str) -> Iterator[NDArray[Any]]:
-    """Decode the images of a file in turn, each of shape (rows, columns), as stored.
+def images(
+    dataset: Dataset,
+    base_name: str,
+    indices: Sequence[int] | None = None,
+    *,
+    colour: bool = False,
+) -> Iterator[NDArray[Any]]:
+    """Decode images of a file, each of shape (rows, columns[, samples]), as stored.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The whole file.
+    base_name : str
+        What to call the file.
+    indices : sequence of int, optional
+        Which frames, in this order; all of them in turn by default.
+    colour : bool
+        As RGB of 8 bits, whatever they are stored as.
 
     Raises
     ------
     InputError
-        No decoder here can decode it; `base_name` is what to call the file.
+        No decoder here can decode it.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         with quiet():
-            yield from iter_pixels(dataset, raw=True)
+            for image in iter_pixels(dataset, raw=not colour, indices=indices):
+                yield _rgb(image, dataset) if colour else image
+    except NotImplementedError as error:
+        raise InputError(
+            f"no decoder is known for its pixel data ({syntax.name})",
+            where=base_name,
+            hint="convert it to an uncompressed file first",
+        ) from error
     except Exception as error:  # each decoder raises its own kinds
         raise InputError(
             f"the pixel data ({syntax.name}) cannot be decoded: damaged, or no decoder for it",
@@ -53,3 +78,13 @@ def same_image(one: DicomFile, other: DicomFile) -> bool:
         return False
     pairs = zip(*(images(read_dataset(f), f.base_name) for f in (one, other)), strict=False)
     return all(np.array_equal(first, second) for first, second in pairs)
+
+
+def _rgb(image: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
+    """Colours of 8 bits, shape (rows, columns, 3); palettes have 8 or 16 (C.7.6.3.1.6)."""
+    if text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
+        image = apply_color_lut(image, dataset)
+    if image.dtype == np.uint16:
+        image = image >> 8
+    rgb: NDArray[np.uint8] = image[..., :3].astype(np.uint8)
+    return rgb

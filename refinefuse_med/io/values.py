@@ -15,10 +15,13 @@ from refinefuse_med.io.elements import integer, numbers, text
 from refinefuse_med.io.geometry import Frame
 from refinefuse_med.io.suv import Calibration, calibrate
 
-__all__ = ["AIR_HU", "Scale", "scale_of"]
+__all__ = ["AIR_HU", "COLOURS", "Scale", "scale_of"]
 
 AIR_HU: Final = -1024.0
 """What padding of a CT becomes."""
+
+COLOURS: Final = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
+"""Photometric interpretations of colour pictures."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Scale:
     factor : float
         From rescaled values to `units`.
     padding : tuple of float or None
-        Lowest and highest stored value that mean "no value here" (CT alone).
+        Lowest and highest stored value that mean "no value here".
     warnings : tuple of str
         What was assumed.
     """
@@ -61,7 +64,7 @@ class Scale:
             return values, 0
         low, high = self.padding
         padded = (stored >= low) & (stored <= high)
-        values[padded] = AIR_HU
+        values[padded] = self.background
         return values, int(padded.sum())
 
 
@@ -69,15 +72,19 @@ def scale_of(headers: Sequence[Dataset], modality: str) -> Scale:
     """Find the units of a series and how to reach them."""
     first = headers[0]
     warnings: list[str] = []
-    if text(first, "PhotometricInterpretation") == "MONOCHROME1":
+    photometric = text(first, "PhotometricInterpretation")
+    if photometric in COLOURS:
+        note = "a colour picture: the colours are kept, and are no values"
+        return Scale(modality, "a.u.", warnings=(note,))
+    if photometric == "MONOCHROME1":
         warnings.append("MONOCHROME1 (low values shown bright): values kept as stored")
     if modality == "PT":
         found: Calibration = calibrate(headers)
-        return Scale(modality, found.units, found.factor, warnings=(*warnings, found.note))
+        return Scale(modality, found.units, found.factor, _padding(first), (*warnings, found.note))
     if modality == "NM":
-        return Scale(modality, "counts", warnings=tuple(warnings))
+        return Scale(modality, "counts", padding=_padding(first), warnings=tuple(warnings))
     if modality != "CT":
-        return Scale(modality, "a.u.", warnings=tuple(warnings))
+        return Scale(modality, "a.u.", padding=_padding(first), warnings=tuple(warnings))
     if not _in_hounsfield(first):
         warnings.append("CT without a rescale to Hounsfield units")
         return Scale(modality, "a.u.", warnings=tuple(warnings))

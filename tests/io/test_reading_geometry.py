@@ -80,12 +80,6 @@ def test_enhanced_frames_are_placed_each_by_its_own_position(tmp_path):
     assert len(source_of(volume).datasets) == 1
 
 
-def test_enhanced_with_two_images_at_one_position_is_refused(tmp_path):
-    path = write_enhanced(tmp_path / "e.dcm", Scan(), [0, 0, 1, 1, 2, 2])
-    with pytest.raises(InputError, match="6 images at 3 positions"):
-        load_volume(path)
-
-
 @pytest.mark.parametrize("sign", [1, -1])
 def test_nm_frames_are_stacked_by_the_sign_of_their_spacing(tmp_path, sign):
     path = write_nm(tmp_path / "nm.dcm", Scan(modality="NM"), sign)
@@ -135,15 +129,6 @@ def test_slice_distances_may_jitter_a_little(tmp_path, jitter, warned):
     assert any("slice distances" in w for w in source_of(volume).warnings) is warned
 
 
-def test_uneven_slice_distances_are_refused(tmp_path):
-    def move(ds, k):
-        ds.ImagePositionPatient[2] += 1.0 if k == 2 else 0.0
-
-    write_scan(tmp_path, Scan(orientation=AXIAL), move)
-    with pytest.raises(GeometryError, match=r"uneven slice distances from 3.000 to 5.000 mm"):
-        load_volume(tmp_path)
-
-
 def test_slices_off_their_line_are_refused(tmp_path):
     def move(ds, k):
         ds.ImagePositionPatient[0] += 3.0 if k == 2 else 0.0
@@ -186,10 +171,12 @@ def test_a_tilted_gantry_is_set_upright(tmp_path, degrees, axis):
     assert inside.sum(axis=(0, 1)).min() >= (scan.columns - 1) * (scan.rows - 1)
 
 
-def test_two_images_at_one_position_are_refused(tmp_path):
+def test_another_image_at_one_position_is_refused(tmp_path):
     scan = Scan()
     write_scan(tmp_path, scan)
-    make_slice(scan, 2).save_as(tmp_path / "again.dcm")
+    other = make_slice(scan, 2)
+    other.PixelData = bytes(len(other.PixelData))
+    other.save_as(tmp_path / "again.dcm")
     with pytest.raises(InputError, match="6 images at 5 positions"):
         load_volume(tmp_path)
 

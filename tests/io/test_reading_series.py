@@ -106,9 +106,12 @@ def test_a_text_that_begins_like_nothing_known_is_refused_in_one_line(tmp_path):
     [
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizer"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]}, "mosaic"),
-        ({"SOPClassUID": SecondaryCaptureImageStorage}, "secondary capture"),
+        (
+            {"SOPClassUID": SecondaryCaptureImageStorage, "ImagePositionPatient": None},
+            "secondary capture",
+        ),
         ({"Modality": "US"}, "modality US"),
-        ({"PhotometricInterpretation": "PALETTE COLOR"}, "PALETTE COLOR"),
+        ({"PhotometricInterpretation": "HSV"}, "HSV"),
     ],
 )
 def test_what_is_no_scan_is_refused_with_its_reason(tmp_path, change, reason):

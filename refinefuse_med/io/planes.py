@@ -1,0 +1,95 @@
+"""From images in the order of K to the slices of a grid: set upright, interpolated, gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refinefuse_med.io.geometry import StackGeometry, upright
+
+__all__ = ["fill"]
+
+_BLOCK: Final = 16
+"""Slices gathered before they are written into the volume, in which they are far apart."""
+
+
+def fill(
+    volume: NDArray[Any],
+    planes: Iterable[NDArray[Any]],
+    geometry: StackGeometry,
+    background: float = 0.0,
+) -> None:
+    """Write the images of a stack into its volume, holding only a few of them at a time.
+
+    Parameters
+    ----------
+    volume : array, shape (I, J, K) or (C, I, J, K)
+        Where to write.
+    planes : iterable of array, shape (I, J) or (C, I, J)
+        The images, in the order of K.
+    geometry : StackGeometry
+        Which says whether they have to be moved or interpolated.
+    background : float
+        The value of places that were not scanned.
+    """
+    size = (volume.shape[-3], volume.shape[-2])
+    block = np.empty((_BLOCK, *volume.shape[:-1]), dtype=volume.dtype)
+    waiting = 0
+    done = 0
+
+    def flush() -> None:
+        nonlocal waiting, done
+        volume[..., done : done + waiting] = np.moveaxis(block[:waiting], 0, -1)
+        done, waiting = done + waiting, 0
+
+    for plane in _interpolated(_upright(planes, geometry, size, background), geometry):
+        block[waiting] = plane
+        waiting += 1
+        if waiting == _BLOCK:
+            flush()
+    flush()
+
+
+def _upright(
+    planes: Iterable[NDArray[Any]],
+    geometry: StackGeometry,
+    size: tuple[int, int],
+    background: float,
+) -> Iterable[NDArray[Any]]:
+    if geometry.shifts is None:
+        return planes
+    shifts = geometry.shifts
+
+    def move(plane: NDArray[Any], k: int) -> NDArray[Any]:
+        if plane.ndim == 2:
+            return upright(plane, shifts[k], size, background)
+        return np.stack([upright(channel, shifts[k], size, background) for channel in plane])
+
+    return (move(plane, k) for k, plane in enumerate(planes))
+
+
+def _interpolated(
+    planes: Iterable[NDArray[Any]], geometry: StackGeometry
+) -> Iterable[NDArray[Any]]:
+    """Linear between two neighbours, at the places of the even grid."""
+    if geometry.places is None:
+        yield from planes
+        return
+    places = list(geometry.places)
+    before: NDArray[Any] | None = None
+    for number, plane in enumerate(planes):
+        while places and places[0] <= number + 1e-6:
+            weight = min(1.0, max(0.0, places.pop(0) - (number - 1)))
+            yield plane if before is None else _between(before, plane, weight)
+        before = plane
+    for _ in places:  # the last, by an error of rounding
+        assert before is not None
+        yield before
+
+
+def _between(before: NDArray[Any], after: NDArray[Any], weight: float) -> NDArray[Any]:
+    mixed = before * np.float32(1 - weight) + after * np.float32(weight)
+    return np.rint(mixed).astype(after.dtype) if after.dtype == np.uint8 else mixed
