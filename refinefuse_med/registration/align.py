@@ -14,6 +14,7 @@ from refinefuse_med.registration.pose import (
     Model,
     RigidModel,
     displacement_mm,
+    mapped,
 )
 from refinefuse_med.registration.refine import (
     EDGE_LEVEL,
@@ -25,7 +26,7 @@ from refinefuse_med.registration.refine import (
     refine_all,
 )
 from refinefuse_med.registration.sampling import Scan
-from refinefuse_med.registration.search import search
+from refinefuse_med.registration.search import Candidates, search
 from refinefuse_med.registration.verdict import NO_OVERLAP, SLIDE_MM, spread_mm
 
 __all__ = ["Aligned", "align", "assess_pose"]
@@ -63,9 +64,16 @@ def align(
     rng: np.random.Generator,
     threads: int,
     monitor: Monitor,
+    start: Matrix | None = None,
 ) -> Aligned:
-    """Bring moving onto fixed from any start: rigid, and affine from there where asked for."""
-    found = search(fixed, moving, LEVELS[0].poses, rng, monitor)
+    """Bring moving onto fixed: rigid, and affine from there where asked for.
+
+    From anywhere, unless a `start` is given (fixed to moving, LPS mm): then from there alone.
+    """
+    if start is None:
+        found = search(fixed, moving, LEVELS[0].poses, rng, monitor)
+    else:
+        found = _given(fixed, moving, start, rng)
     monitor.update("register", 0.25)
     poses = found.matrices
     for done, level in enumerate(LEVELS, start=1):
@@ -100,6 +108,13 @@ def align(
     return Aligned(best @ about_origin, on_voxels(best), spread, disagreement)
 
 
+def _given(fixed: Scan, moving: Scan, start: Matrix, rng: np.random.Generator) -> Candidates:
+    metric = metric_at(fixed, moving, LEVELS[0], rng)
+    pose = start.copy()
+    pose[:3, 3] = mapped(start, metric.samples.centre_lps[:, None])[:, 0]
+    return Candidates([pose], max(metric(pose).overlap, NO_OVERLAP))
+
+
 def assess_pose(
     fixed: Scan,
     moving: Scan,
@@ -114,9 +129,8 @@ def assess_pose(
     Its spread is the median distance from it to where it comes to when perturbed and refined.
     """
     on_voxels = metric_at(fixed, moving, LEVELS[-1], rng)
-    about_centre = np.eye(4)
-    about_centre[:3, 3] = on_voxels.samples.centre_lps
-    pose = matrix_fixed_to_moving_lps @ about_centre
+    pose = matrix_fixed_to_moving_lps.copy()
+    pose[:3, 3] = mapped(pose, on_voxels.samples.centre_lps[:, None])[:, 0]
     measure = on_voxels(pose)
     if measure.overlap < NO_OVERLAP:
         return Aligned(matrix_fixed_to_moving_lps, measure, None)

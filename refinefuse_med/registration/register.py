@@ -76,6 +76,8 @@ def register(
     moving: MetaTensor,
     config: RegistrationConfig | None = None,
     monitor: Monitor = SILENT,
+    *,
+    start_fixed_to_moving_lps: Matrix | None = None,
 ) -> RegistrationResult:
     """Find the transform that brings `moving` onto `fixed`.
 
@@ -92,6 +94,8 @@ def register(
         The same seed gives the same result, with any number of threads.
     monitor : Monitor
         Told of the stage ``register``; asked in every step of the optimiser.
+    start_fixed_to_moving_lps : array, shape (4, 4), optional
+        Where ``rigid`` and ``affine`` start, and stay near, instead of searching everywhere.
 
     Raises
     ------
@@ -100,7 +104,7 @@ def register(
     GeometryError
         A sheared grid; or ``header`` for scans with different frames of reference.
     UsageError
-        ``deformable``, which this version does not have.
+        ``deformable``, which this version does not have; a start for ``header`` or ``none``.
     CancelledError
         The user asked to stop.
     """
@@ -118,6 +122,11 @@ def register(
     )
     method, warnings = _resolve(config.method, *frames)
     if method in ("none", "header"):
+        if start_fixed_to_moving_lps is not None:
+            raise UsageError(
+                f"{method} takes the coordinates as they are, and has no start",
+                hint="use rigid or affine",
+            )
         given = assess(fixed, moving, np.eye(4), config, monitor, method=method)
         return replace(given, warnings=(*warnings, *given.warnings))
     scans = Scan.of(fixed), Scan.of(moving)
@@ -129,6 +138,7 @@ def register(
             rng=np.random.default_rng(config.seed),
             threads=config.threads or os.cpu_count() or 1,
             monitor=monitor,
+            start=start_fixed_to_moving_lps,
         )
     return _judged(method, aligned, scans[0], started, monitor, warnings)
 

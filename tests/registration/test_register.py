@@ -142,6 +142,25 @@ def test_a_right_transform_from_elsewhere_holds_and_a_wrong_one_is_suspect(pair:
     assert "match better" in wrong.warnings[0]
 
 
+def test_from_a_start_it_goes_to_the_place_nearby(pair: Pair):
+    far = pose((2, 178, -3), (25, -40, 776))
+    fixed, moving = pair(far)
+    near = pose((4, -5, 6), (7, -6, 5)) @ far
+    result = register(fixed, moving, rigid(), start_fixed_to_moving_lps=near)
+    assert error_mm(result.matrix_fixed_to_moving_lps, far) < 1.0
+    assert result.verdict == "ok"
+    lost = register(fixed, moving, rigid(), start_fixed_to_moving_lps=pose((0, 0, 0), (0, 0, 776)))
+    assert error_mm(lost.matrix_fixed_to_moving_lps, far) > 20
+    assert lost.verdict != "ok"
+
+
+def test_a_start_for_what_takes_the_header_is_refused(pair: Pair):
+    fixed, moving = pair(MILD)
+    config = RegistrationConfig(method="none")
+    with pytest.raises(UsageError, match="has no start"):
+        register(fixed, moving, config, start_fixed_to_moving_lps=MILD)
+
+
 def test_a_header_that_is_wrong_is_suspect(pair: Pair):
     fixed, moving = pair(MILD)
     in_frame(fixed, "1.2.3"), in_frame(moving, "1.2.3")
