@@ -9,6 +9,7 @@ volumes collate in a ``DataLoader``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -106,8 +107,14 @@ class SourceHeader(str):
         # A header without a path is one all the same.
         return True
 
-    def __getnewargs__(self) -> tuple[object, ...]:  # type: ignore[override]
-        return self.format, self.path, self.datasets, self.warnings
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As DICOM, and not as Python objects: caches are read back by safe unpicklers, such as
+        # that of MONAI's PersistentDataset, and those know bytes but not pydicom.
+        packed = tuple(_packed(header) for header in self.datasets)
+        return _unpacked_header, (self.format, self.path, packed, self.warnings)
+
+    def __copy__(self) -> SourceHeader:
+        return self
 
     def __deepcopy__(self, memo: object) -> SourceHeader:
         return self
@@ -115,6 +122,32 @@ class SourceHeader(str):
     def with_warning(self, warning: str) -> SourceHeader:
         """Return a copy with one more warning."""
         return SourceHeader(self.format, self.path, self.datasets, (*self.warnings, warning))
+
+
+def _packed(header: Dataset) -> bytes | Dataset:
+    from pydicom import Dataset, dcmwrite
+
+    buffer = BytesIO()
+    try:
+        dcmwrite(buffer, Dataset(header), implicit_vr=False, little_endian=True)
+    except (ValueError, TypeError, AttributeError, KeyError, OSError):
+        return header  # too odd to be written again: it still crosses process borders
+    return buffer.getvalue()
+
+
+def _unpacked_header(
+    format: SourceFormat,
+    path: str,
+    packed: tuple[bytes | Dataset, ...],
+    warnings: tuple[str, ...],
+) -> SourceHeader:
+    from pydicom import dcmread
+
+    headers = (dcmread(BytesIO(p), force=True) if isinstance(p, bytes) else p for p in packed)
+    return SourceHeader(format, path, tuple(headers), warnings)
+
+
+torch.serialization.add_safe_globals([_unpacked_header])
 
 
 def make_volume(

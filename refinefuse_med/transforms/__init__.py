@@ -6,6 +6,7 @@ from refinefuse_med.transforms.colour import (
     ColourFunctionald,
     ColourFunctionalDict,
 )
+from refinefuse_med.transforms.dicom_writer import DicomWriter
 from refinefuse_med.transforms.fuse import FuseVolumes, FuseVolumesD, FuseVolumesd, FuseVolumesDict
 from refinefuse_med.transforms.load import LoadVolume, LoadVolumeD, LoadVolumed, LoadVolumeDict
 from refinefuse_med.transforms.register import (
@@ -25,6 +26,7 @@ __all__ = [
     "ColourFunctionalD",
     "ColourFunctionalDict",
     "ColourFunctionald",
+    "DicomWriter",
     "FuseVolumes",
     "FuseVolumesD",
     "FuseVolumesDict",

@@ -8,9 +8,11 @@ from typing import Any
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
+from monai.utils import TransformBackends
 
 from refinefuse_med import colour
 from refinefuse_med.config import Colormap, Window
+from refinefuse_med.transforms.metadata import require_geometry, with_history_of
 from refinefuse_med.volume import like, modality_of
 
 __all__ = ["ColourFunctional", "ColourFunctionalD", "ColourFunctionalDict", "ColourFunctionald"]
@@ -27,22 +29,28 @@ class ColourFunctional(Transform):
         In the volume's units.
     """
 
+    backend = [TransformBackends.TORCH]  # noqa: RUF012  (MONAI's form)
+
     def __init__(self, colormap: Colormap = "auto", window: Window = "auto") -> None:
         self.colormap = colormap
         self.window = window
 
     def __call__(self, volume: MetaTensor) -> MetaTensor:
         """(1, I, J, K) in real units -> (3, I, J, K), uint8."""
+        volume = require_geometry(volume)
         name = colour.resolve_colormap(self.colormap, modality_of(volume))
         window = self.window
         if window == "auto":
             window = colour.auto_window(volume, role="functional")
-        rgb = colour.colourise(colour.apply_window(volume.as_tensor()[0], window), name)
-        return like(volume, colour.to_bytes(rgb))
+        low, high = window
+        rgb = colour.colourise(colour.apply_window(volume.as_tensor()[0], (low, high)), name)
+        return with_history_of(volume, like(volume, colour.to_bytes(rgb)))
 
 
 class ColourFunctionald(MapTransform):
     """Dictionary form of `ColourFunctional`."""
+
+    backend = ColourFunctional.backend
 
     def __init__(
         self,

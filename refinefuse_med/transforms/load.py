@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
+from monai.utils import TransformBackends, ensure_tuple_rep
 
 from refinefuse_med.io import load_volume
 
 __all__ = ["LoadVolume", "LoadVolumeD", "LoadVolumeDict", "LoadVolumed"]
 
 
-_Role = Literal["anatomical", "functional"]
-_ROLES: dict[Hashable, _Role] = {"anatomical": "anatomical", "functional": "functional"}
+Role = Literal["anatomical", "functional"]
+_ROLES: dict[Hashable, Role] = {"anatomical": "anatomical", "functional": "functional"}
 
 
 class LoadVolume(Transform):
@@ -30,11 +31,9 @@ class LoadVolume(Transform):
         DICOM modality code, for files that do not say.
     """
 
-    def __init__(
-        self,
-        role: _Role | None = None,
-        modality: str | None = None,
-    ) -> None:
+    backend = [TransformBackends.NUMPY]  # noqa: RUF012  (MONAI's form)
+
+    def __init__(self, role: Role | None = None, modality: str | None = None) -> None:
         self.role = role
         self.modality = modality
 
@@ -46,23 +45,37 @@ class LoadVolume(Transform):
 class LoadVolumed(MapTransform):
     """Dictionary form of `LoadVolume`.
 
-    A key named ``anatomical`` or ``functional`` prefers a series of that role.
+    Parameters
+    ----------
+    keys : key or sequence of keys
+        Of paths.
+    modality, role : str or sequence of str, optional
+        As of `LoadVolume`; one for all keys, or one for each. Without a role, a key named
+        ``anatomical`` or ``functional`` prefers a series of that role.
     """
+
+    backend = LoadVolume.backend
 
     def __init__(
         self,
         keys: KeysCollection,
-        modality: str | None = None,
+        modality: str | Sequence[str | None] | None = None,
+        role: Role | Sequence[Role | None] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.modality = modality
+        roles = ensure_tuple_rep(role, len(self.keys))
+        modalities = ensure_tuple_rep(modality, len(self.keys))
+        self.loaders = [
+            LoadVolume(role or _ROLES.get(key), modality)
+            for key, role, modality in zip(self.keys, roles, modalities, strict=True)
+        ]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace each path by its volume."""
         loaded = dict(data)
-        for key in self.key_iterator(loaded):
-            loaded[key] = LoadVolume(_ROLES.get(key), self.modality)(loaded[key])
+        for key, load in self.key_iterator(loaded, self.loaders):
+            loaded[key] = load(loaded[key])
         return loaded
 
 

@@ -1,30 +1,34 @@
+"""The forms that MONAI users know, and the voxels of `refinefuse fuse`."""
+
+import inspect
+
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.data import DataLoader, Dataset
-from monai.transforms import Compose
+from monai.data import MetaTensor
+from monai.transforms import Compose, MapTransform, Spacingd, Transform
+from monai.utils import TransformBackends
 
-from refinefuse_med.config import ColourConfig, FusionConfig, RegistrationConfig
-from refinefuse_med.errors import GeometryError
-from refinefuse_med.io import load_volume, write_nifti
-from refinefuse_med.pipeline import fuse_pair
+from refinefuse_med import transforms
+from refinefuse_med.cli.main import cli
+from refinefuse_med.config import ColourConfig
+from refinefuse_med.errors import GeometryError, InputError
+from refinefuse_med.io import load_volume
 from refinefuse_med.transforms import (
+    ColourFunctional,
     ColourFunctionald,
+    CoRegister,
     CoRegisterd,
     FuseVolumes,
     FuseVolumesd,
     LoadVolumed,
+    SaveFused,
     SaveFusedd,
 )
-from refinefuse_med.volume import grid_of, like
+from refinefuse_med.volume import grid_of
 
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory, head_pair):
-    folder = tmp_path_factory.mktemp("scans")
-    for volume, name in zip(head_pair, ("mr.nii.gz", "pet.nii.gz"), strict=True):
-        write_nifti(volume, folder / name)
-    return {"anatomical": folder / "mr.nii.gz", "functional": folder / "pet.nii.gz"}
+STEMS = ("LoadVolume", "CoRegister", "ColourFunctional", "FuseVolumes", "SaveFused")
 
 
 def _line(method="none", **fuse):
@@ -37,13 +41,56 @@ def _line(method="none", **fuse):
     )
 
 
-def test_the_composed_line_gives_the_voxels_of_fuse_pair(files):
+@pytest.mark.parametrize("stem", STEMS)
+def test_each_has_an_array_and_a_dictionary_form_with_its_aliases_and_backend(stem):
+    array, dictionary = getattr(transforms, stem), getattr(transforms, stem + "d")
+    assert issubclass(array, Transform)
+    assert issubclass(dictionary, MapTransform)
+    assert getattr(transforms, stem + "D") is getattr(transforms, stem + "Dict") is dictionary
+    assert "allow_missing_keys" in inspect.signature(dictionary).parameters
+    assert array.backend == dictionary.backend
+    assert set(array.backend) <= set(TransformBackends)
+
+
+@pytest.mark.parametrize("plane", ["axial", "triplanar"])
+def test_composed_transforms_give_the_bytes_of_refinefuse_fuse(files, tmp_path, plane):
+    made = _line(engine={"plane": plane})(files)
+    SaveFusedd(["fused", "functional"], tmp_path / "transforms")(made)
+    paths = [str(files[role]) for role in ("anatomical", "functional")]
+    options = ["-o", str(tmp_path / "cli"), "--register", "none", "--plane", plane, "-q"]
+    cli(["fuse", *paths, *options], standalone_mode=False)
+    for ours, theirs in (("fused", "fused"), ("functional", "functional_registered")):
+        mine = nib.load(tmp_path / "transforms" / f"{ours}.nii.gz")
+        other = nib.load(tmp_path / "cli" / f"{theirs}.nii.gz")
+        assert np.array_equal(np.asanyarray(mine.dataobj), np.asanyarray(other.dataobj))
+        assert np.array_equal(mine.affine, other.affine)
+
+
+def test_array_and_dictionary_forms_give_the_same_voxels(files):
     made = _line()(files)
-    volumes = [load_volume(files[role], role=role) for role in ("anatomical", "functional")]
-    config = FusionConfig(registration=RegistrationConfig(method="none"))
-    assert torch.equal(made["fused"].as_tensor(), fuse_pair(*volumes, config).fused.as_tensor())
-    assert grid_of(made["fused"]).same_as(grid_of(volumes[0]))
-    assert made["functional_registration"]["method"] == "none"
+    fixed, moving = (load_volume(files[role]) for role in ("anatomical", "functional"))
+    pair = CoRegister("none")(fixed, moving)
+    fused = FuseVolumes()(fixed, pair.registered, pair.field_of_view)
+    assert torch.equal(made["fused"].as_tensor(), fused.as_tensor())
+    assert grid_of(made["fused"]).same_as(grid_of(fixed))
+    assert torch.equal(made["functional_field_of_view"][0].bool().as_tensor(), pair.field_of_view)
+
+
+def test_the_registration_is_told_in_a_form_that_collates(files):
+    told = _line()(files)["functional_registration"]
+    assert (told["method"], told["verdict"]) == ("none", "ok")
+    assert told["quality"]["overlap"] > 0.9
+    assert np.isnan(told["quality"]["disagreement_mm"])
+    assert torch.equal(told["matrix_fixed_to_moving_lps"], torch.eye(4, dtype=torch.float64))
+    assert "frame of reference" in told["warnings"]
+
+
+def test_every_method_tells_the_same_measures(head_pair, files):
+    data = dict(zip(files, head_pair, strict=True))
+    rigid = CoRegisterd("anatomical", "functional", method="rigid")(data)["functional_registration"]
+    assert not any(np.isnan(value) for value in rigid["quality"].values())
+    as_is = _line()(files)["functional_registration"]
+    assert set(rigid["quality"]) == set(as_is["quality"])
 
 
 def test_a_grey_result_has_one_channel(files):
@@ -52,33 +99,52 @@ def test_a_grey_result_has_one_channel(files):
     assert made["fused"].dtype == torch.float32
 
 
-def test_it_works_in_a_loader_with_workers(files):
-    loader = DataLoader(Dataset([files, files], _line()), batch_size=2, num_workers=1)
-    batch = next(iter(loader))
-    assert batch["fused"].shape == (2, 3, 44, 50, 30)
-    assert torch.equal(batch["fused"][0], batch["fused"][1])
+def test_the_contribution_adds_up_to_the_fused_luminance(files):
+    made = _line(colour={"colormap": "none"}, contribution_key="parts")(files)
+    assert made["parts"].shape[0] == 2
+    assert grid_of(made["parts"]).same_as(grid_of(made["fused"]))
+    torch.testing.assert_close(
+        made["parts"].as_tensor().sum(0), made["fused"].as_tensor()[0], atol=1e-6, rtol=0
+    )
 
 
-def test_a_label_drawn_on_the_fused_grid_inverts_to_the_moving_grid(files, head_pair):
-    register = CoRegisterd("anatomical", "functional", method="none")
-    made = register(dict(zip(files, head_pair, strict=True)))
-    label = like(made["functional"], (made["functional"] > 6).to(torch.uint8))
-    label.applied_operations = made["functional"].applied_operations
-    back = register.inverse({**made, "functional": label})["functional"]
-    moving = head_pair[1]
-    assert grid_of(back).same_as(grid_of(moving))
-    want, got = (moving[0] > 6).numpy(), back[0].numpy() > 0
-    assert 2 * (want & got).sum() / (want.sum() + got.sum()) > 0.9
-    # The hot body lies on one side alone: a mirrored one would not overlap at all.
-    assert not (want & got[::-1]).any()
+def test_lazy_pipelines_resample_before_a_step_that_looks_at_voxels(files):
+    def line():
+        return [
+            LoadVolumed(["anatomical", "functional"]),
+            Spacingd(["anatomical"], (6.0, 5.0, 7.0)),
+            CoRegisterd("anatomical", "functional", method="none"),
+            FuseVolumesd("anatomical", "functional", "fused"),
+            Spacingd(["fused"], (8.0, 8.0, 8.0), dtype=torch.float32),
+        ]
+
+    eager, lazy = Compose(line())(files), Compose(line(), lazy=True)(files)
+    assert not lazy["fused"].pending_operations
+    assert lazy["fused"].shape == eager["fused"].shape
+    # MONAI resamples in single precision where it is lazy.
+    apart = (lazy["fused"] - eager["fused"]).abs().as_tensor()
+    assert float(apart.mean()) < 0.1
+    assert float(apart.max()) < 8
+    np.testing.assert_allclose(lazy["fused"].affine, eager["fused"].affine)
 
 
 def test_missing_keys_are_passed_over_only_when_allowed(files):
-    only = {"anatomical": files["anatomical"]}
-    allowed = LoadVolumed(["anatomical", "functional"], allow_missing_keys=True)(only)
-    assert set(allowed) == {"anatomical"}
+    only = {"anatomical": load_volume(files["anatomical"])}
+    for transform in (CoRegisterd, FuseVolumesd):
+        assert set(transform("anatomical", "pet", allow_missing_keys=True)(only)) == set(only)
+        with pytest.raises(KeyError):
+            transform("anatomical", "pet")(only)
+    paths = {"anatomical": files["anatomical"]}
+    loaded = LoadVolumed(["anatomical", "functional"], allow_missing_keys=True)(paths)
+    assert set(loaded) == {"anatomical"}
     with pytest.raises(KeyError):
-        LoadVolumed(["anatomical", "functional"])(only)
+        LoadVolumed(["anatomical", "functional"])(paths)
+
+
+def test_each_key_may_have_a_modality_of_its_own(files):
+    data = {"t1": files["anatomical"], "uptake": files["functional"]}
+    loaded = LoadVolumed(["t1", "uptake"], modality=["MR", "NM"])(data)
+    assert [loaded[key].meta["modality"] for key in data] == ["MR", "NM"]
 
 
 def test_volumes_on_two_grids_are_refused(head_pair):
@@ -86,11 +152,33 @@ def test_volumes_on_two_grids_are_refused(head_pair):
         FuseVolumes()(*head_pair)
 
 
+@pytest.mark.parametrize("transform", [ColourFunctional(), lambda x: FuseVolumes()(x, x)])
+def test_a_tensor_without_geometry_is_refused(transform):
+    with pytest.raises(InputError, match="says nothing of where its voxels lie"):
+        transform(torch.rand(1, 4, 4, 4))
+
+
+def test_what_was_applied_before_is_remembered(head_pair):
+    spaced = Spacingd(["pt"], (6.0, 6.0, 6.0))({"pt": head_pair[1]})
+    coloured = ColourFunctionald(["pt"])(spaced)["pt"]
+    assert isinstance(coloured, MetaTensor)
+    assert [op["class"] for op in coloured.applied_operations] == ["SpatialResample"]
+
+
 def test_colour_and_save(head_pair, tmp_path):
-    made = ColourFunctionald(["pt"])({"pt": head_pair[1]})
+    made = ColourFunctionald(["pt"])({"pt": head_pair[1], "case": "a"})
     assert made["pt"].shape[0] == 3
     assert made["pt"].dtype == torch.uint8
-    SaveFusedd(["pt"], tmp_path)(made)
-    read = load_volume(tmp_path / "pt" / "fused.nii.gz")
+    SaveFusedd(["pt"], tmp_path, name_key="case")(made)
+    read = load_volume(tmp_path / "a" / "pt.nii.gz")
     assert torch.equal(read.as_tensor(), made["pt"].as_tensor())
     np.testing.assert_allclose(read.affine, head_pair[1].affine, atol=1e-4)
+
+
+def test_a_folder_that_is_there_may_be_skipped(head_pair, tmp_path):
+    picture = ColourFunctional()(head_pair[1])
+    SaveFused(tmp_path, "dicom")(picture, "case")
+    before = sorted(tmp_path.rglob("*.dcm"))
+    assert len(before) == picture.shape[-1]
+    assert SaveFused(tmp_path, "nifti", "skip")(picture, "case") is picture
+    assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == before

@@ -1,0 +1,29 @@
+"""The phantom pair as files, and a registration of it that is known exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from refinefuse_med.io import write_nifti
+from refinefuse_med.registration import RegistrationResult
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory, head_pair) -> dict:
+    folder = tmp_path_factory.mktemp("scans")
+    for volume, name in zip(head_pair, ("mr.nii.gz", "pet.nii.gz"), strict=True):
+        write_nifti(volume, folder / name)
+    return {"anatomical": folder / "mr.nii.gz", "functional": folder / "pet.nii.gz"}
+
+
+@pytest.fixture
+def known_pose(monkeypatch) -> np.ndarray:
+    """Every registration gives this oblique pose, fixed to moving, LPS mm."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_euler("xyz", (9, -14, 31), degrees=True).as_matrix()
+    matrix[:3, 3] = (11, -6, 8)
+    known = RegistrationResult("rigid", "ok", {"overlap": 1.0}, matrix, 0.0)
+    monkeypatch.setattr("refinefuse_med.pipeline.registration.register", lambda *_: known)
+    return matrix
