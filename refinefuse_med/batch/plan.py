@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from pathlib import Path, PurePath
-from typing import Any, Final
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
+from refinefuse_med.batch.estimate import Estimate, estimate_of
+from refinefuse_med.batch.pairing import DEFAULT_MAX_DAYS, Match, match_scans
+from refinefuse_med.batch.pairs_file import read_pairs
+from refinefuse_med.batch.persons import Person, persons_of
+from refinefuse_med.batch.pseudonyms import Pseudonyms
+from refinefuse_med.batch.scan import scan_tree
+from refinefuse_med.batch.score import Score, affinity_of, score_of
 from refinefuse_med.errors import NoPairError
-from refinefuse_med.io import SeriesEntry, inspect_path
+from refinefuse_med.io import Inspection, SeriesEntry
 
 __all__ = ["BatchPlan", "Leftover", "Pair", "Scan", "make_plan"]
-
-PARTNERS: Final = {"PT": ("MR", "CT"), "NM": ("MR", "CT"), "CT": ("MR",)}
-"""For each functional modality the anatomical ones that it is fused with, best first."""
 
 
 @dataclass(frozen=True)
@@ -30,32 +32,74 @@ class Scan:
         Which series of it; None for NIfTI.
     modality : str
     shape : tuple of int
+    score : Score
+        What it is worth by itself.
+    content : str
+        Digest of what it holds: changes when an image is added or taken away.
+    patient_id, description : str
+        As in the header. Shown only where the user asked for it.
     """
 
     path: Path
     series_uid: str | None
     modality: str
     shape: tuple[int, ...]
+    score: Score = field(default=Score(()))
+    content: str = ""
+    patient_id: str = ""
+    description: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The scan as the plan's JSON holds it, without what names the patient."""
+        return {
+            "path": str(self.path),
+            "series_instance_uid": self.series_uid,
+            "modality": self.modality,
+            "shape": list(self.shape),
+            "score": self.score.total,
+            "points": dict(self.score.points),
+        }
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two scans of one patient that are to be fused.
+    """Two scans of one person that are to be fused.
 
     Attributes
     ----------
     name : str
-        Name of the pair's output folder: modalities and a hash of the two series, never
-        a text from a header.
+        Name of the pair's output folder: modalities and a keyed hash of the two series,
+        never a text from a header.
+    person : str
+        Pseudonym of the person; the same for all pairs of one.
     anatomical, functional : Scan
     reason : str
         Why these two.
+    days_apart : int or None
+        None where a date is not known.
+    estimate : Estimate
+        What fusing them is expected to take.
     """
 
     name: str
+    person: str
     anatomical: Scan
     functional: Scan
     reason: str
+    days_apart: int | None = None
+    estimate: Estimate = field(default=Estimate(0, 0))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The pair as the plan's JSON holds it."""
+        return {
+            "name": self.name,
+            "person": self.person,
+            "anatomical": self.anatomical.to_dict(),
+            "functional": self.functional.to_dict(),
+            "reason": self.reason,
+            "days_apart": self.days_apart,
+            "estimate": asdict(self.estimate),
+        }
 
 
 @dataclass(frozen=True)
@@ -76,100 +120,136 @@ class BatchPlan:
     left_out: tuple[Leftover, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as JSON holds it; paths as text."""
-        plan: dict[str, Any] = asdict(self)
-        plan["root"] = str(self.root)
-        for pair in plan["pairs"]:
-            for role in ("anatomical", "functional"):
-                pair[role]["path"] = str(pair[role]["path"])
-        return plan
+        """The plan as JSON holds it; it names paths, but no patient."""
+        return {
+            "schema": 1,
+            "root": str(self.root),
+            "pairs": [pair.to_dict() for pair in self.pairs],
+            "left_out": [asdict(item) for item in self.left_out],
+        }
 
 
-def make_plan(root: Path) -> BatchPlan:
+def make_plan(
+    root: Path,
+    *,
+    pairs_file: Path | None = None,
+    max_days: int | None = DEFAULT_MAX_DAYS,
+    pseudonyms: Pseudonyms | None = None,
+    exclude: Iterable[Path] = (),
+) -> BatchPlan:
     """Pair the scans under `root`.
 
-    DICOM series are paired within one patient, NIfTI files within one folder. Of several
-    anatomical scans the one with the most voxels is taken, MR before CT.
+    Parameters
+    ----------
+    root : Path
+        A folder of DICOM or NIfTI files, a BIDS data set, or a zip.
+    pairs_file : Path, optional
+        Pairs to take instead of choosing them (see `read_pairs`).
+    max_days : int, optional
+        Largest number of days between two scans that are paired; None: any.
+    pseudonyms : Pseudonyms, optional
+        How output folders are named; with the user's own key by default.
+    exclude : iterable of Path
+        Folders below `root` to leave out, such as the results of an earlier batch.
 
     Raises
     ------
     InputError
         `root` does not exist, cannot be read, or is empty.
+    UsageError
+        A line of `pairs_file` names no scan under `root`.
     NoPairError
         Nothing under it makes a pair.
     """
-    found = inspect_path(root)
+    pseudonyms = pseudonyms or Pseudonyms.from_file()
+    found = scan_tree(root, exclude)
     left_out = [Leftover(item.name, None, item.reason) for item in found.skipped]
-    people: dict[tuple[str, str], list[SeriesEntry]] = defaultdict(list)
-    for entry in found.series:
-        if entry.usable:
-            people[_person(entry)].append(entry)
-        else:
-            left_out.append(_leftover(entry, entry.reason))
-    pairs: list[Pair] = []
-    for entries in people.values():
-        made, left = _pair_up(root, entries)
-        pairs += made
-        left_out += left
+    left_out += [_leftover(entry, entry.reason) for entry in found.series if not entry.usable]
+    maker = _PairMaker(root, pseudonyms)
+    usable = [entry for entry in found.series if entry.usable]
+    if pairs_file is not None:
+        pairs, rest = maker.named(pairs_file, usable)
+    else:
+        pairs, rest = maker.chosen(usable, max_days)
     if not pairs:
-        raise NoPairError(
-            f"no pair among {len(found.series)} series",
-            where=root,
-            hint="see what is there, and why not usable, with: refinefuse inspect",
+        raise _no_pair(root, found, rest)
+    left_out += [_leftover(entry, reason) for entry, reason in rest]
+    pairs = sorted({pair.name: pair for pair in pairs}.values(), key=lambda pair: pair.name)
+    return BatchPlan(root, tuple(pairs), tuple(sorted(left_out, key=lambda item: item.path)))
+
+
+_Rest = list[tuple[SeriesEntry, str]]
+
+
+@dataclass(frozen=True)
+class _PairMaker:
+    root: Path
+    pseudonyms: Pseudonyms
+
+    def chosen(
+        self, entries: Iterable[SeriesEntry], max_days: int | None
+    ) -> tuple[list[Pair], _Rest]:
+        persons, rest = persons_of(entries)
+        pairs: list[Pair] = []
+        for person in persons:
+            matches, unmatched = match_scans(person, max_days)
+            pairs += [self._pair(match, person) for match in matches]
+            rest += unmatched
+        return pairs, rest
+
+    def named(self, path: Path, entries: list[SeriesEntry]) -> tuple[list[Pair], _Rest]:
+        pairs: list[Pair] = []
+        used: set[int] = set()
+        for number, anatomical, functional in read_pairs(path, self.root, entries):
+            affinity = affinity_of(anatomical, functional, same_study=False, days_apart=0)
+            match = Match(anatomical, functional, affinity, None)
+            person = Person(("line", str(number)), f"line {number} of the pairs file")
+            pairs.append(self._pair(match, person))
+            used |= {id(anatomical), id(functional)}
+        rest = [(e, "not named in the pairs file") for e in entries if id(e) not in used]
+        return pairs, rest
+
+    def _pair(self, match: Match, person: Person) -> Pair:
+        anatomical, functional = match.anatomical, match.functional
+        identity = [side.series_instance_uid or side.path for side in (anatomical, functional)]
+        reasons = [f"one {person.kind}" if not person.kind.startswith("line") else person.kind]
+        reasons.append(f"{functional.modality} onto {anatomical.modality}")
+        reasons.append(_frames(anatomical, functional))
+        reasons += [name for name, _ in match.affinity.points if "frame" not in name]
+        return Pair(
+            name="-".join(
+                (anatomical.modality, functional.modality, self.pseudonyms.of("pair", *identity))
+            ),
+            person=self.pseudonyms.of("person", *person.identity),
+            anatomical=self._scan(anatomical),
+            functional=self._scan(functional),
+            reason="; ".join(reasons),
+            days_apart=match.days_apart,
+            estimate=estimate_of(anatomical, functional),
         )
-    return BatchPlan(root, tuple(sorted(pairs, key=lambda pair: pair.name)), tuple(left_out))
+
+    def _scan(self, entry: SeriesEntry) -> Scan:
+        # A zip is unpacked anew for each read; below a folder the series' own folder is enough.
+        return Scan(
+            path=self.root / entry.path if self.root.is_dir() else self.root,
+            series_uid=entry.series_instance_uid,
+            modality=entry.modality,
+            shape=entry.shape,
+            score=score_of(entry),
+            content=entry.identity.content,
+            patient_id=entry.identity.patient_id,
+            description=entry.description,
+        )
 
 
-def _person(entry: SeriesEntry) -> tuple[str, str]:
-    if entry.series_instance_uid is None:
-        return "folder", str(PurePath(entry.path).parent)
-    if entry.patient:
-        return "patient", entry.patient
-    # Without an ID, only what lies in one study is known to be of one person.
-    return "study", entry.study_instance_uid or entry.series_instance_uid
-
-
-def _pair_up(root: Path, entries: Iterable[SeriesEntry]) -> tuple[list[Pair], list[Leftover]]:
-    best: dict[str, SeriesEntry] = {}
-    left_out: list[Leftover] = []
-    for entry in sorted(entries, key=_merit, reverse=True):
-        if (chosen := best.setdefault(entry.modality, entry)) is not entry:
-            size = " x ".join(map(str, chosen.shape))
-            left_out.append(_leftover(entry, f"another {entry.modality} was taken ({size})"))
-    pairs = []
-    used = set()
-    for modality, partners in PARTNERS.items():
-        anatomical = next((best[name] for name in partners if name in best), None)
-        if modality not in best or anatomical is None:
-            continue
-        pairs.append(_pair(root, anatomical, best[modality]))
-        used |= {modality, anatomical.modality}
-    left_out += [
-        _leftover(entry, "no scan of the same patient to fuse it with")
-        for modality, entry in best.items()
-        if modality not in used
-    ]
-    return pairs, left_out
-
-
-def _merit(entry: SeriesEntry) -> tuple[int, str, str]:
-    voxels = 1
-    for size in entry.shape:
-        voxels *= size
-    return voxels, entry.series_instance_uid or "", entry.path
-
-
-def _pair(root: Path, anatomical: SeriesEntry, functional: SeriesEntry) -> Pair:
-    sides = (anatomical, functional)
-    identity = "\n".join(side.series_instance_uid or side.path for side in sides)
-    return Pair(
-        name="-".join(
-            (*(side.modality for side in sides), hashlib.sha256(identity.encode()).hexdigest()[:8])
-        ),
-        anatomical=_scan(root, anatomical),
-        functional=_scan(root, functional),
-        reason=f"one {_person(anatomical)[0]}; {functional.modality} onto {anatomical.modality}; "
-        f"{_frames(*sides)}",
+def _no_pair(root: Path, found: Inspection, rest: _Rest) -> NoPairError:
+    usable = sum(entry.usable for entry in found.series)
+    reasons = sorted({reason for _, reason in rest})
+    return NoPairError(
+        f"no pair among {len(found.series)} series, {usable} of them usable"
+        + (f" ({reasons[0]})" if len(reasons) == 1 else ""),
+        where=root,
+        hint="see what is there, and why not usable, with: refinefuse inspect",
     )
 
 
@@ -178,12 +258,6 @@ def _frames(anatomical: SeriesEntry, functional: SeriesEntry) -> str:
     if None in frames:
         return "frame of reference unknown"
     return "one frame of reference" if len(frames) == 1 else "frames of reference differ"
-
-
-def _scan(root: Path, entry: SeriesEntry) -> Scan:
-    # A zip is unpacked anew for each read; below a folder the series' own folder is enough.
-    path = root / entry.path if root.is_dir() else root
-    return Scan(path, entry.series_instance_uid, entry.modality, entry.shape)
 
 
 def _leftover(entry: SeriesEntry, reason: str) -> Leftover:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +22,34 @@ from refinefuse_med.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from refinefuse_med.batch.plan import BatchPlan
     from refinefuse_med.batch.run import BatchResult, PairResult
+
+
+_PAIRS_HELP = (
+    "Table of the pairs to fuse, instead of choosing them: columns anatomical and functional, "
+    "each a path below ROOT or a SeriesInstanceUID."
+)
 
 
 @click.command()
 @click.argument("root", type=click.Path(path_type=Path))
 @out_option
+@click.option("--pairs", type=click.Path(path_type=Path), metavar="FILE.csv", help=_PAIRS_HELP)
+@click.option(
+    "--max-days",
+    type=click.IntRange(min=0),
+    default=90,
+    show_default=True,
+    help="Most days between two scans that are paired.",
+)
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    help="File with the key of the pseudonyms; by default one in your configuration folder.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan, and fuse nothing.")
 @click.option("--resume", is_flag=True, help="Skip the pairs that OUT holds already.")
 @fusion_options
@@ -39,6 +61,9 @@ def batch(
     /,
     root: Path,
     out: Path,
+    pairs: Path | None,
+    max_days: int,
+    key: Path | None,
     dry_run: bool,
     resume: bool,
     as_json: bool,
@@ -56,12 +81,19 @@ def batch(
 
     from refinefuse_med import io
     from refinefuse_med.batch.plan import make_plan
+    from refinefuse_med.batch.pseudonyms import Pseudonyms
 
     if not dry_run and not resume:
         io.AtomicFolder(
             out, "overwrite" if output.if_exists != "fail" else "fail", inputs=(root,)
         ).check()
-    plan = make_plan(root)
+    plan = make_plan(
+        root,
+        pairs_file=pairs,
+        max_days=max_days,
+        pseudonyms=Pseudonyms.from_file(key),
+        exclude=(out,),
+    )
     if dry_run:
         if as_json:
             print_json(plan.to_dict())
@@ -91,22 +123,38 @@ def _say(pair: PairResult) -> None:
 
 def _print_plan(plan: BatchPlan) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    console = Console()
-    table = Table("pair", "anatomical", "functional", "why", title=f"{len(plan.pairs)} pairs")
+    # A file or a pipe has no width of its own, and 80 characters would break every cell.
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    name = Column("pair", overflow="fold")
+    table = Table(name, "anatomical", "functional", "why", title=f"{len(plan.pairs)} pairs")
     for pair in plan.pairs:
         sides = (
-            f"{scan.modality} {' x '.join(map(str, scan.shape))}"
+            f"{scan.modality} {' x '.join(map(str, scan.shape))}\n{scan.score}"
             for scan in (pair.anatomical, pair.functional)
         )
-        table.add_row(pair.name, *sides, pair.reason)
+        table.add_row(pair.name, *(_cell(text) for text in (*sides, pair.reason)))
     console.print(table)
     if plan.left_out:
-        table = Table("path", "modality", "why", title=f"{len(plan.left_out)} left out")
+        path = Column("path", overflow="fold")
+        table = Table(path, "modality", "why", title=f"{len(plan.left_out)} left out")
         for item in plan.left_out:
-            table.add_row(item.path, item.modality or "", item.reason)
+            table.add_row(*(_cell(text) for text in (item.path, item.modality or "", item.reason)))
         console.print(table)
+    memory = max(pair.estimate.memory_mb for pair in plan.pairs)
+    minutes = sum(pair.estimate.seconds for pair in plan.pairs) / 60
+    console.print(
+        f"Roughly {memory / 1000:.1f} GB a worker at most, and {minutes:.0f} core minutes for all."
+    )
+
+
+def _cell(text: str) -> Text:
+    """Text as it is: no markup, and nothing that a terminal would obey."""
+    from rich.text import Text
+
+    shown = (char if char.isprintable() or char == "\n" else "�" for char in text)
+    return Text("".join(shown))
 
 
 def _print_result(result: BatchResult) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,10 +16,23 @@ from refinefuse_med.errors import InputError
 from refinefuse_med.io.elements import image_type, integer, numbers, text, uid_name
 from refinefuse_med.io.headers import DicomFile, NotDicomError, read_header
 
-__all__ = ["Discovery", "Skipped", "Stack", "discover", "stacks_of"]
+__all__ = [
+    "Discovery",
+    "FoundFile",
+    "Skipped",
+    "Stack",
+    "discover",
+    "gathered",
+    "read_image",
+    "stacks_of",
+    "walk",
+]
 
 ORIENTATION_TOLERANCE: Final = 1e-3
 """Largest difference of direction cosines within one stack."""
+
+FoundFile = tuple[Path, str, str | None]
+"""Path, its name below what the user gave, and why to skip it."""
 
 NIFTI_SUFFIXES: Final = (".nii", ".nii.gz")
 
@@ -82,10 +95,18 @@ def discover(folder: Path) -> Discovery:
     InputError
         The folder holds no file at all.
     """
+    found = gathered(walk(folder))
+    if found == Discovery():
+        raise InputError("the folder is empty", where=folder)
+    return found
+
+
+def gathered(files: Iterable[FoundFile]) -> Discovery:
+    """Read the header of each file, and group what are images."""
     found: list[DicomFile] = []
     nifti: list[tuple[Path, str]] = []
     skipped: list[Skipped] = []
-    for path, name, reason in _walk(folder):
+    for path, name, reason in files:
         if reason is not None:
             skipped.append(Skipped(name, reason))
         elif name.lower().endswith(NIFTI_SUFFIXES):
@@ -93,8 +114,6 @@ def discover(folder: Path) -> Discovery:
         else:
             file = read_image(path, name)
             (skipped if isinstance(file, Skipped) else found).append(file)  # type: ignore[arg-type]
-    if not (found or nifti or skipped):
-        raise InputError("the folder is empty", where=folder)
     return Discovery(stacks_of(found, skipped), tuple(nifti), tuple(skipped))
 
 
@@ -167,13 +186,19 @@ def _strays(group: list[DicomFile], damaged: list[Path]) -> tuple[str, ...]:
     return tuple(path.name for path in damaged if (path.parent, path.suffix) in homes)
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, str, str | None]]:
-    """Yield every file below a folder in a fixed order: path, name, and why to skip it.
+def walk(folder: Path, exclude: Container[Path] = ()) -> Iterator[FoundFile]:
+    """Yield every file below a folder in a fixed order, those of one folder together.
 
-    Links to folders are not followed, dangling links are reported.
+    Links to folders are not followed; dangling links and folders that cannot be read are
+    reported. Folders in `exclude` are left out without a word.
     """
-    for parent, folders, files in os.walk(folder):
-        folders.sort()
+    unreadable: list[Path] = []
+
+    def note(error: OSError) -> None:
+        unreadable.append(Path(error.filename))
+
+    for parent, folders, files in os.walk(folder, onerror=note):
+        folders[:] = sorted(name for name in folders if Path(parent, name) not in exclude)
         for entry in sorted(folders):
             path = Path(parent, entry)
             if path.is_symlink():
@@ -186,3 +211,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, str, str | None]]:
             elif not path.is_file():
                 reason = "not a regular file"
             yield path, path.relative_to(folder).as_posix(), reason
+    for path in unreadable:
+        if path == folder:
+            raise InputError("no permission to read it", where=folder)
+        yield path, path.relative_to(folder).as_posix(), "no permission to read the folder"

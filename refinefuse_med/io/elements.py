@@ -39,6 +39,10 @@ NEEDED: Final[tuple[str | int, ...]] = (
     "SeriesDescription",
     "PatientID",
     "PatientName",
+    "PatientBirthDate",
+    "StudyDate",
+    "BodyPartExamined",
+    "MRAcquisitionType",
     "ConcatenationUID",
     # where it is
     "FrameOfReferenceUID",

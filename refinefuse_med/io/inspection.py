@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,21 @@ from refinefuse_med.io.dicom_plan import Plan, plans
 from refinefuse_med.io.discovery import (
     NIFTI_SUFFIXES,
     Discovery,
+    FoundFile,
     Skipped,
     Stack,
     discover,
+    gathered,
     read_image,
     stacks_of,
 )
 from refinefuse_med.io.elements import integer, text
 from refinefuse_med.io.frames import frame_count, frames_of
 from refinefuse_med.io.geometry import place_numbers
+from refinefuse_med.io.identity import Identity, identity_of, identity_of_file
 from refinefuse_med.io.nifti_header import plan_nifti
 
-__all__ = ["Inspection", "SeriesEntry", "inspect_path"]
+__all__ = ["Inspection", "SeriesEntry", "inspect_files", "inspect_path"]
 
 _SINGLE_SLICE = "a single slice is not a volume"
 
@@ -62,8 +65,8 @@ class SeriesEntry:
         What a reader will assume or mend.
     volumes : tuple of str
         Where there are several in the series: what each is. The Nth is chosen with ``UID#N``.
-    patient, study_instance_uid : str
-        To pair series by; not in `to_dict`, since the first may name a person.
+    identity : Identity
+        To pair series by; not in `to_dict`, since it may name a person.
     """
 
     path: str
@@ -80,8 +83,7 @@ class SeriesEntry:
     reason: str = ""
     warnings: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
-    patient: str = ""
-    study_instance_uid: str = ""
+    identity: Identity = field(default=Identity(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The entry as JSON holds it."""
@@ -150,6 +152,11 @@ def inspect_path(path: str | os.PathLike[str]) -> Inspection:
     return _inspect(Discovery(stacks_of([file])))
 
 
+def inspect_files(files: Iterable[FoundFile]) -> Inspection:
+    """Account for each of these files, as `refinefuse_med.io.discovery.walk` yields them."""
+    return _inspect(gathered(files))
+
+
 def _inspect(found: Discovery) -> Inspection:
     series = [_dicom_entry(stack) for stack in found.stacks]
     skipped = list(found.skipped)
@@ -193,8 +200,7 @@ def _dicom_entry(stack: Stack) -> SeriesEntry:
         reason=reason,
         warnings=planned.warnings if planned else (),
         volumes=tuple(plan.label for plan in found) if len(found) > 1 else (),
-        patient=stack.patient,
-        study_instance_uid=text(header, "StudyInstanceUID"),
+        identity=identity_of(stack),
     )
 
 
@@ -244,6 +250,7 @@ def _nifti_entry(path: Path, name: str) -> SeriesEntry:
         usable=not reason,
         reason=reason,
         warnings=planned.warnings,
+        identity=identity_of_file(path),
     )
 
 

@@ -1,0 +1,43 @@
+"""What fusing a pair is expected to take: enough to size a run by, no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Final
+
+from refinefuse_med.io import SeriesEntry
+
+__all__ = ["Estimate", "estimate_of"]
+
+BASE_MB: Final = 700
+"""A worker with PyTorch, MONAI and the network, and nothing to do."""
+BYTES_PER_ANATOMICAL_VOXEL: Final = 60
+BYTES_PER_FUNCTIONAL_VOXEL: Final = 30
+"""Peak above the base."""
+
+REGISTRATION_SECONDS: Final = 8.0
+SECONDS_PER_MILLION_VOXELS: Final = 3.0
+"""On one core of an ordinary machine."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Peak memory of the worker in MB, and seconds on one core."""
+
+    memory_mb: int
+    seconds: int
+
+
+def estimate_of(anatomical: SeriesEntry, functional: SeriesEntry) -> Estimate:
+    """Estimate from the shapes alone; rough."""
+    fixed, moving = (prod(side.shape) for side in (anatomical, functional))
+    peak = fixed * BYTES_PER_ANATOMICAL_VOXEL + moving * BYTES_PER_FUNCTIONAL_VOXEL
+    shared = anatomical.frame_of_reference_uid and (
+        anatomical.frame_of_reference_uid == functional.frame_of_reference_uid
+    )
+    registration = 0.0 if shared else REGISTRATION_SECONDS
+    return Estimate(
+        memory_mb=BASE_MB + round(peak / 1e6),
+        seconds=round(registration + SECONDS_PER_MILLION_VOXELS * fixed / 1e6) + 1,
+    )

@@ -1,0 +1,98 @@
+"""Account for every file of an archive, folder by folder, so that memory stays small."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import groupby
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+from refinefuse_med.errors import InputError
+from refinefuse_med.io import Inspection, SeriesEntry, inspect_path
+from refinefuse_med.io.discovery import FoundFile, walk
+from refinefuse_med.io.inspection import inspect_files
+
+__all__ = ["scan_tree"]
+
+CHUNK_FILES: Final = 500
+"""Files that one process is given at a time, or one folder where that holds more."""
+
+_PARALLEL_FROM: Final = 4
+"""Chunks from which further processes are worth their start."""
+
+
+def scan_tree(root: Path, exclude: Iterable[Path] = ()) -> Inspection:
+    """As `refinefuse_med.io.inspect_path`, for archives that are too large for it.
+
+    Headers are kept of one folder at a time, and folders are read side by side. A series
+    that lies in several folders is read a second time, as one.
+
+    Raises
+    ------
+    InputError
+        `root` does not exist, cannot be read, or is empty.
+    """
+    if not root.is_dir():
+        return inspect_path(root)
+    folders = [list(files) for _, files in groupby(walk(root, _below(root, exclude)), key=_folder)]
+    if not folders:
+        raise InputError("the folder is empty", where=root)
+    parts = _inspect_all(folders)
+
+    homes: dict[str, list[int]] = defaultdict(list)
+    for number, part in enumerate(parts):
+        for uid in {entry.series_instance_uid for entry in part.series} - {None, ""}:
+            homes[uid].append(number)  # type: ignore[index]
+    scattered = {uid: where for uid, where in homes.items() if len(where) > 1}
+    series: list[SeriesEntry] = [
+        entry
+        for part in parts
+        for entry in part.series
+        if entry.series_instance_uid not in scattered
+    ]
+    for uid, where in scattered.items():
+        again = inspect_files(file for number in where for file in folders[number])
+        series += [entry for entry in again.series if entry.series_instance_uid == uid]
+    skipped = sorted((item for part in parts for item in part.skipped), key=lambda i: i.name)
+    return Inspection(tuple(series), tuple(skipped))
+
+
+def _below(root: Path, folders: Iterable[Path]) -> set[Path]:
+    """Those of the folders that lie below `root`, as a walk from there names them."""
+    start = Path(os.path.realpath(root))
+    real = (Path(os.path.realpath(folder)) for folder in folders)
+    return {root / folder.relative_to(start) for folder in real if folder.is_relative_to(start)}
+
+
+def _folder(file: FoundFile) -> Path:
+    return file[0].parent
+
+
+def _inspect_all(folders: list[list[FoundFile]]) -> list[Inspection]:
+    chunks = list(_chunks(folders))
+    workers = min(os.cpu_count() or 1, len(chunks))
+    if len(chunks) < _PARALLEL_FROM or workers == 1:
+        return [inspect_files(files) for files in folders]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return [part for parts in pool.map(_inspect_chunk, chunks) for part in parts]
+
+
+def _chunks(folders: list[list[FoundFile]]) -> Iterator[list[list[FoundFile]]]:
+    chunk: list[list[FoundFile]] = []
+    held = 0
+    for files in folders:
+        chunk.append(files)
+        held += len(files)
+        if held >= CHUNK_FILES:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
+        yield chunk
+
+
+def _inspect_chunk(folders: list[list[FoundFile]]) -> list[Inspection]:
+    return [inspect_files(files) for files in folders]
