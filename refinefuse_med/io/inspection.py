@@ -35,6 +35,7 @@ from refinefuse_med.io.nifti_header import plan_nifti
 __all__ = ["Inspection", "SeriesEntry", "inspect_files", "inspect_path"]
 
 _SINGLE_SLICE = "a single slice is not a volume"
+_COLOUR = "a colour picture has no values to fuse"
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def _dicom_entry(stack: Stack) -> SeriesEntry:
         if len(found) > 1:
             reason = f"{len(found)} volumes in one series: choose one with UID#N"
         elif found[0].colour:
-            reason = "a colour picture has no values to fuse"
+            reason = _COLOUR
         elif len(found[0].frames) == 1:
             reason = _SINGLE_SLICE
     except RefineFuseError as error:
@@ -224,16 +225,16 @@ def _shape(stack: Stack) -> tuple[int, ...]:
 
 def _nifti_entry(path: Path, name: str) -> SeriesEntry:
     planned = plan_nifti(path)
-    shape = planned.shape
-    i, j, k = (*shape, 1, 1, 1)[:3]
-    grid = Grid((i, j, k), planned.affine_ras)
+    frames, grid = planned.frames, planned.grid
     reason = ""
     try:
         planned.require_volume(path)
-        if min(shape) < 2:
+        if frames > 1:
+            reason = f"{frames} frames in one file: choose one with #N"
+        elif planned.colour:
+            reason = _COLOUR
+        elif min(planned.shape) < 2:
             reason = _SINGLE_SLICE
-        elif not grid.is_orthogonal():
-            reason = "the voxel axes are not at right angles (sheared affine)"
     except InputError as error:
         reason = error.what
     return SeriesEntry(
@@ -242,7 +243,7 @@ def _nifti_entry(path: Path, name: str) -> SeriesEntry:
         modality=planned.modality,
         description="",
         files=1,
-        shape=shape,
+        shape=(*grid.shape, frames) if frames > 1 else grid.shape,
         spacing_mm=_rounded(grid),
         orientation=grid.orientation,
         frame_of_reference_uid=None,
@@ -251,6 +252,7 @@ def _nifti_entry(path: Path, name: str) -> SeriesEntry:
         reason=reason,
         warnings=planned.warnings,
         identity=identity_of_file(path),
+        volumes=tuple(f"frame {n}" for n in range(1, frames + 1)) if frames > 1 else (),
     )
 
 

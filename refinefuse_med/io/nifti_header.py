@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from refinefuse_med.errors import GeometryError, InputError
+from refinefuse_med.grid import Grid
+from refinefuse_med.io.shear import straightened
 
-__all__ = ["NiftiPlan", "plan_nifti", "strip_suffix"]
+__all__ = ["NiftiPlan", "opened", "plan_nifti", "strip_suffix"]
+
+MAX_SHEAR: Final = 0.71
+"""Largest cosine between two voxel axes that is interpolated, 45 degrees from the right angle."""
 
 FORMS_TOLERANCE_MM: Final = 0.1
 """Distance of a voxel by sform from the same by qform that counts as agreement."""
@@ -43,17 +51,17 @@ class NiftiPlan:
 
     Attributes
     ----------
-    image : nibabel.Nifti1Image
-        Its data not read yet.
+    header : nibabel.Nifti1Header
+        Or the one of NIfTI-2, which is a kind of it.
     affine_ras : array, shape (4, 4)
-        Voxel index to RAS mm.
+        Voxel index to RAS mm; its axes may stand askew, see `straightened`.
     modality, units : str
         As in `refinefuse_med.volume.Keys`.
     warnings : tuple of str
         What was assumed.
     """
 
-    image: Any
+    header: Any
     affine_ras: NDArray[np.float64]
     modality: str
     units: str
@@ -62,21 +70,48 @@ class NiftiPlan:
     @property
     def shape(self) -> tuple[int, ...]:
         """Voxels along I, J, K, and the number of frames where there is more than one."""
-        shape = tuple(int(n) for n in self.image.shape)
-        while len(shape) > 3 and shape[-1] == 1:
-            shape = shape[:-1]
-        return shape
+        shape = tuple(int(n) for n in self.header.get_data_shape())
+        frames = math.prod(shape[3:])
+        return (*shape[:3], frames) if frames > 1 else shape[:3]
+
+    @property
+    def frames(self) -> int:
+        """Number of volumes in the file."""
+        return (*self.shape, 1)[3]
+
+    @property
+    def grid(self) -> Grid:
+        """Where the volume lies once it is read, at right angles."""
+        i, j, k = (*self.shape, 1, 1, 1)[:3]
+        return straightened(Grid((i, j, k), self.affine_ras))
+
+    @property
+    def colour(self) -> bool:
+        """Whether it is a picture in colour (RGB24)."""
+        return bool(self.header.get_data_dtype().fields)
 
     def require_volume(self, path: Path) -> None:
-        """Raise `InputError` where this is not one grey or RGB24 volume of three axes."""
-        shape = self.shape
-        if len(shape) > 3:
-            frames = int(np.prod(shape[3:]))
-            raise InputError(
-                f"{frames} frames in one file", where=path, hint="extract the one to use"
-            )
-        if len(shape) < 3 or 0 in shape:
+        """Raise `InputError` where this has no volume that can be read."""
+        shape, dtype = self.shape, self.header.get_data_dtype()
+        if len(shape) < 3 or min(shape) < 1:
             raise InputError(f"not a volume, its shape is {shape}", where=path)
+        if dtype.fields and set(dtype.names) != {"R", "G", "B"}:
+            raise InputError("colour with transparency is not supported", where=path)
+        if np.issubdtype(dtype, np.complexfloating):
+            raise InputError("complex values", where=path, hint="save the magnitude")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
+    """Open a NIfTI file, unpacked if it is a gzip file, by whatever name; and tell if it is."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not packed:
+            yield file, False
+            return
+        with gzip.open(file) as unpacked:
+            yield unpacked, True  # type: ignore[misc]  # a GzipFile reads and seeks
 
 
 def plan_nifti(path: Path, modality: str | None = None) -> NiftiPlan:
@@ -90,28 +125,47 @@ def plan_nifti(path: Path, modality: str | None = None) -> NiftiPlan:
         Its affine is not finite or has no inverse.
     """
     try:
-        image = nib.load(path)
-        if not isinstance(image, nib.Nifti1Image):
-            raise InputError("not a NIfTI file, although named like one", where=path)
-        warnings = _geometry_warnings(image)
-        scale = _TO_MM.get(image.header.get_xyzt_units()[0], 1.0)
+        with opened(path) as (file, packed):
+            header = _header(file, path)
+        affine, warnings = _affine(header)
+        unit = header.get_xyzt_units()[0]
     except InputError:
         raise
     except Exception as error:  # nibabel raises many kinds, gzip and zlib their own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if isinstance(error, ImageFileError):
-            reason = "no NIfTI header in it"
-        elif isinstance(error, OSError) and error.strerror:
+        if isinstance(error, OSError) and error.strerror:
             reason = error.strerror
         raise InputError(f"not a readable NIfTI file ({reason})", where=path) from error
-    affine = np.asarray(image.affine, dtype=np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+    if packed is not path.name.lower().endswith(".gz"):
+        warnings.append(f"the file is {'' if packed else 'not '}compressed, against its name")
+    if not _has_inverse(affine):
         raise GeometryError("the affine is not finite or has no inverse", where=path)
-    if scale != 1.0:
+    if (scale := _TO_MM.get(unit, 1.0)) != 1.0:
         affine = np.diag([scale, scale, scale, 1.0]) @ affine
         warnings.append("the affine was converted to mm")
-    found, units, notes = _meaning(image, path, modality)
-    return NiftiPlan(image, affine, found, units, (*warnings, *notes))
+    if not (grid := Grid((2, 2, 2), affine)).is_orthogonal():
+        askew = float(np.abs(grid.directions_ras.T @ grid.directions_ras - np.eye(3)).max())
+        if askew > MAX_SHEAR:
+            raise GeometryError("the voxel axes are sheared by more than 45 degrees", where=path)
+        tilt = np.degrees(np.arcsin(askew))
+        warnings.append(
+            f"voxel axes sheared by {tilt:.1f} degrees: interpolated onto a grid at right angles"
+        )
+    found, units, notes = _meaning(header, path, modality)
+    return NiftiPlan(header, affine, found, units, (*warnings, *notes))
+
+
+def _header(file: BinaryIO, path: Path) -> Any:
+    size = file.read(4)
+    file.seek(0)
+    for kind in (nib.Nifti1Header, nib.Nifti2Header):
+        length = kind.sizeof_hdr
+        if size in (length.to_bytes(4, "little"), length.to_bytes(4, "big")):
+            header = kind.from_fileobj(file)
+            if bytes(header["magic"].tobytes())[:2] not in (b"n+", b"n\0"):
+                raise InputError("a NIfTI header without its image (.hdr and .img)", where=path)
+            return header
+    raise InputError("not a readable NIfTI file (no NIfTI header in it)", where=path)
 
 
 def strip_suffix(name: str) -> str:
@@ -119,28 +173,36 @@ def strip_suffix(name: str) -> str:
     return re.sub(r"\.nii(\.gz)?$", "", name, flags=re.IGNORECASE)
 
 
-def _geometry_warnings(image: nib.Nifti1Image) -> list[str]:
-    header = image.header
+def _affine(header: Any) -> tuple[NDArray[np.float64], list[str]]:
+    """The affine to use of the two that a file may hold, and what is odd about them."""
     q_code, s_code = int(header["qform_code"]), int(header["sform_code"])
+    best = np.asarray(header.get_best_affine(), dtype=np.float64)
     if not q_code and not s_code:
-        return ["no orientation in the file (qform and sform unset): left and right are a guess"]
+        note = "no orientation in the file (qform and sform unset): left and right are a guess"
+        return best, [note]
     if not (q_code and s_code):
-        return []
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in (*image.shape, 1, 1)[:3]]))
+        return best, []
+    q_form = np.asarray(header.get_qform(), dtype=np.float64)
+    if not _has_inverse(best) and _has_inverse(q_form):
+        return q_form, ["the sform is not finite or has no inverse: qform used"]
+    shape = (*header.get_data_shape(), 1, 1, 1)[:3]
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape]))
     points = np.vstack([corners.reshape(3, -1), np.ones(8)])
-    apart = np.abs((header.get_sform() - header.get_qform())[:3] @ points).max()
+    apart = np.abs((best - q_form)[:3] @ points).max()
     if apart <= FORMS_TOLERANCE_MM:
-        return []
-    return [f"qform and sform differ by up to {apart:.3g} mm: sform used"]
+        return best, []
+    return best, [f"qform and sform differ by up to {apart:.3g} mm: sform used"]
 
 
-def _meaning(
-    image: nib.Nifti1Image, path: Path, modality: str | None
-) -> tuple[str, str, list[str]]:
+def _has_inverse(affine: NDArray[np.float64]) -> bool:
+    return bool(np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) >= 1e-12)
+
+
+def _meaning(header: Any, path: Path, modality: str | None) -> tuple[str, str, list[str]]:
     """Modality and units, from the surest source to the least, and what to warn of."""
     notes: list[str] = []
     sidecar = _sidecar(path)
-    written = _written(image)
+    written = _written(header)
     found = modality or sidecar.get("modality") or written.get("modality")
     if not found:
         named = [name for name, tokens in _TOKENS.items() if tokens & _words(path)]
@@ -173,9 +235,9 @@ def _sidecar(path: Path) -> dict[str, str]:
     return {key: value for key, value in wanted.items() if isinstance(value, str) and value}
 
 
-def _written(image: nib.Nifti1Image) -> dict[str, str]:
+def _written(header: Any) -> dict[str, str]:
     """What `write_nifti` leaves in the description field: ``modality=PT units=SUVbw``."""
-    description = bytes(image.header["descrip"].tobytes()).split(b"\0")[0].decode("ascii", "ignore")
+    description = bytes(header["descrip"].tobytes()).split(b"\0")[0].decode("ascii", "ignore")
     return dict(re.findall(r"\b(modality|units)=(\S+)", description))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import nibabel as nib
@@ -10,7 +11,15 @@ import pytest
 
 from refinefuse_med.errors import GeometryError, InputError
 from refinefuse_med.io import load_volume
-from refinefuse_med.volume import Keys, affine_ras, modality_of, source_of
+from refinefuse_med.volume import (
+    Keys,
+    affine_ras,
+    grid_of,
+    modality_of,
+    source_of,
+    to_nibabel,
+)
+from tests.conftest import oblique_affine
 
 
 def warnings_of(volume) -> str:
@@ -46,11 +55,19 @@ def test_scl_slope_is_applied(tmp_path, oblique):
     np.testing.assert_allclose(load_volume(tmp_path / "t1.nii").numpy()[0], values, atol=1e-3)
 
 
-def test_a_fourth_axis_of_one_is_dropped_and_of_two_refused(tmp_path, data, oblique):
-    assert load_volume(save(tmp_path / "t1.nii", data[..., None], oblique)).shape == (1, 6, 5, 4)
-    path = save(tmp_path / "two.nii", np.stack([data, data], -1), oblique)
-    with pytest.raises(InputError, match="2 frames in one file; extract the one"):
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_of_several_frames_one_is_chosen(tmp_path, data, oblique, suffix):
+    one = save(tmp_path / f"t1{suffix}", data[..., None], oblique)
+    assert load_volume(one).shape == (1, 6, 5, 4)
+    path = save(tmp_path / f"two{suffix}", np.stack([data, -data], -1), oblique)
+    with pytest.raises(InputError, match="2 frames in one file; choose one with #N"):
         load_volume(path)
+    with pytest.raises(InputError, match="no frame 3 in a file of 2"):
+        load_volume(path, series_uid="#3")
+    for number, frame in ((1, data), (2, -data)):
+        volume = load_volume(path, series_uid=f"#{number}")
+        np.testing.assert_array_equal(volume.numpy()[0], frame)
+    assert "frame 2 of 2" in warnings_of(volume)
 
 
 def test_rgb_stays_colour(tmp_path, oblique):
@@ -156,3 +173,103 @@ def test_a_folder_of_one_nifti_reads_as_that_file(tmp_path, data, oblique):
     save(tmp_path / "t2.nii.gz", data, oblique)
     with pytest.raises(InputError, match="2 NIfTI files; name one"):
         load_volume(tmp_path)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_file_is_unpacked_by_its_content_not_its_name(tmp_path, data, oblique, packed):
+    first, second = (".nii.gz", ".nii") if packed else (".nii", ".nii.gz")
+    path = save(tmp_path / f"t1{first}", data, oblique).rename(tmp_path / f"t2{second}")
+    volume = load_volume(path)
+    np.testing.assert_array_equal(volume.numpy()[0], data)
+    assert "compressed, against its name" in warnings_of(volume)
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("dtype", [">i2", "<i4", "i8", "u1", ">f4", "f8"])
+def test_number_types_and_both_versions_are_read(tmp_path, oblique, kind, dtype):
+    values = np.arange(120).reshape(6, 5, 4).astype(dtype)
+    header = kind.header_class(endianness=">" if dtype[0] == ">" else "<")
+    nib.save(kind(values, oblique, header, dtype=np.dtype(dtype).newbyteorder("=")),
+             tmp_path / "t1.nii")  # fmt: skip
+    volume = load_volume(tmp_path / "t1.nii")
+    np.testing.assert_array_equal(volume.numpy()[0], values)
+    np.testing.assert_allclose(affine_ras(volume), oblique, atol=1e-5)
+
+
+def test_integers_that_float32_cannot_hold_are_told(tmp_path, oblique):
+    values = np.full((6, 5, 4), 2**24 + 1, np.int64)
+    nib.save(nib.Nifti1Image(values, oblique, dtype=np.int64), tmp_path / "t1.nii")
+    assert "rounded to 24 bits" in warnings_of(load_volume(tmp_path / "t1.nii"))
+
+
+def test_voxels_without_a_value_become_background_and_are_counted(tmp_path, oblique):
+    values = np.ones((6, 5, 4), np.float32)
+    values[0] = np.nan
+    volume = load_volume(save(tmp_path / "ct.nii.gz", values, oblique))
+    assert "20 voxels without a value (NaN) were set to -1024" in warnings_of(volume)
+    np.testing.assert_array_equal(np.unique(volume.numpy()), [-1024, 1])
+    with pytest.raises(InputError, match="no voxel has a value"):
+        load_volume(save(tmp_path / "t1.nii", np.full((6, 5, 4), np.nan, np.float32), oblique))
+
+
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("flips", list(itertools.product((1, -1), repeat=3)))
+def test_all_48_axis_orders_of_one_head_are_one_canonical_volume(tmp_path, data, axes, flips):
+    """The same head stored along other axes reads as the same voxels at the same places."""
+    affine = oblique_affine(angles=(5, -8, 11), flips=(1, 1, 1))
+    head = nib.Nifti1Image(data, affine)
+    order = np.stack([axes, flips], axis=-1)
+    nib.save(head.as_reoriented(order), tmp_path / "t1.nii.gz")
+    volume = load_volume(tmp_path / "t1.nii.gz")
+    canonical = nib.as_closest_canonical(to_nibabel(volume))
+    np.testing.assert_array_equal(canonical.get_fdata(), data)
+    np.testing.assert_allclose(canonical.affine, affine, atol=1e-4)
+
+
+def test_a_sheared_affine_is_interpolated_onto_a_grid_at_right_angles(tmp_path, oblique):
+    """Linear values survive it exactly, wherever the voxel lay in the file."""
+    weights = np.array([2.0, 3.0, 5.0])
+    sheared = oblique.copy()
+    sheared[:3, 2] += 0.4 * sheared[:3, 1] - 0.3 * sheared[:3, 0]
+    index = np.stack(np.meshgrid(*map(np.arange, (9, 8, 7)), indexing="ij"), axis=-1)
+    values = 5000 + (index @ sheared[:3, :3].T + sheared[:3, 3]) @ weights
+    image = nib.Nifti1Image(values.astype(np.float32), sheared)
+    nib.save(image, tmp_path / "t1.nii.gz")
+    volume = load_volume(tmp_path / "t1.nii.gz")
+    grid = grid_of(volume)
+    assert grid.is_orthogonal()
+    assert "voxel axes sheared by" in warnings_of(volume)
+    places = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1)
+    expected = 5000 + (places @ grid.affine_ras[:3, :3].T + grid.affine_ras[:3, 3]) @ weights
+    found = volume.numpy()[0]
+    inside = found != 0
+    assert inside.sum() > 0.7 * values.size
+    np.testing.assert_allclose(found[inside], expected[inside], rtol=1e-4)
+
+
+def test_a_qform_is_used_where_the_sform_is_none(tmp_path, data, oblique):
+    path = save(tmp_path / "t1.nii", data, oblique, qform=1, sform=1)
+    raw = bytearray(path.read_bytes())
+    raw[280:328] = bytes(48)  # srow_x, srow_y, srow_z
+    path.write_bytes(raw)
+    volume = load_volume(path)
+    np.testing.assert_allclose(affine_ras(volume), oblique, atol=1e-4)
+    assert "qform used" in warnings_of(volume)
+
+
+def test_a_file_that_claims_more_than_any_memory_is_refused_before_it_is_taken(tmp_path):
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.int16)
+    header.set_data_shape((32767, 32767, 32767))
+    header["magic"] = b"n+1"
+    header.set_sform(np.eye(4), 1)
+    (tmp_path / "t1.nii").write_bytes(header.binaryblock + bytes(10))
+    with pytest.raises(InputError, match=r"a volume of 32767 x 32767 x 32767 .* the limit here"):
+        load_volume(tmp_path / "t1.nii")
+
+
+def test_the_header_of_a_pair_is_refused(tmp_path, data, oblique):
+    nib.save(nib.Nifti1Pair(data, oblique), tmp_path / "t1.hdr")
+    (tmp_path / "t1.hdr").rename(tmp_path / "t1.nii")
+    with pytest.raises(InputError, match="without its image"):
+        load_volume(tmp_path / "t1.nii")
