@@ -14,6 +14,8 @@ _HOMES = {
     "Inspection": "refinefuse_med.io.inspection",
     "inspect_path": "refinefuse_med.io.inspection",
     "AtomicFolder": "refinefuse_med.io.atomic",
+    "pair_landmarks": "refinefuse_med.io.landmarks",
+    "read_landmarks": "refinefuse_med.io.landmarks",
     "read_transform": "refinefuse_med.io.transform",
     "render_preview": "refinefuse_med.io.preview",
     "write_dicom": "refinefuse_med.io.objects.study",
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from refinefuse_med.io.inspection import Inspection as Inspection
     from refinefuse_med.io.inspection import SeriesEntry as SeriesEntry
     from refinefuse_med.io.inspection import inspect_path as inspect_path
+    from refinefuse_med.io.landmarks import pair_landmarks as pair_landmarks
+    from refinefuse_med.io.landmarks import read_landmarks as read_landmarks
     from refinefuse_med.io.load import load_volume as load_volume
     from refinefuse_med.io.nifti_writer import write_nifti as write_nifti
     from refinefuse_med.io.objects.registered_series import (

@@ -15,6 +15,7 @@ from refinefuse_med.registration.pose import (
     RigidModel,
     displacement_mm,
     mapped,
+    nearest_rotation,
 )
 from refinefuse_med.registration.refine import (
     EDGE_LEVEL,
@@ -68,12 +69,13 @@ def align(
 ) -> Aligned:
     """Bring moving onto fixed: rigid, and affine from there where asked for.
 
-    From anywhere, unless a `start` is given (fixed to moving, LPS mm): then from there alone.
+    From anywhere, unless a `start` is given (fixed to moving, LPS mm): then from there alone; where
+    rigid is wanted, from the nearest rigid pose that leaves the patient's middle where it is.
     """
     if start is None:
         found = search(fixed, moving, LEVELS[0].poses, rng, monitor)
     else:
-        found = _given(fixed, moving, start, rng)
+        found = _given(fixed, moving, start, affine, rng)
     monitor.update("register", 0.25)
     poses = found.matrices
     for done, level in enumerate(LEVELS, start=1):
@@ -108,10 +110,14 @@ def align(
     return Aligned(best @ about_origin, on_voxels(best), spread, disagreement)
 
 
-def _given(fixed: Scan, moving: Scan, start: Matrix, rng: np.random.Generator) -> Candidates:
+def _given(
+    fixed: Scan, moving: Scan, start: Matrix, affine: bool, rng: np.random.Generator
+) -> Candidates:
     metric = metric_at(fixed, moving, LEVELS[0], rng)
     pose = start.copy()
     pose[:3, 3] = mapped(start, metric.samples.centre_lps[:, None])[:, 0]
+    if not affine:
+        pose[:3, :3] = nearest_rotation(start)
     return Candidates([pose], max(metric(pose).overlap, NO_OVERLAP))
 
 

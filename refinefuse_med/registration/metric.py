@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from refinefuse_med.registration.pose import Matrix, mapped
 from refinefuse_med.registration.sampling import Binning, Floats, Image, Samples, interpolate
 
-__all__ = ["BINS", "Measure", "MutualInformation", "entropy_terms", "fixed_bins"]
+__all__ = ["BINS", "Measure", "MutualInformation", "PointMeasure", "entropy_terms", "fixed_bins"]
 
 BINS = 32
 
@@ -43,6 +43,23 @@ class Measure:
     overlap_gradient: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class PointMeasure:
+    """Mutual information of samples that were each brought somewhere.
+
+    Attributes
+    ----------
+    value, overlap : float
+        As in `Measure`.
+    gradient : array, shape (3, N)
+        Of `value`, by the LPS mm place of each sample in moving.
+    """
+
+    value: float
+    overlap: float
+    gradient: NDArray[np.float64]
+
+
 def fixed_bins(positions: Floats, bins: int = BINS) -> NDArray[np.intp]:
     """Bin number of each fixed sample: a zero-order window."""
     return np.minimum((positions * bins).astype(np.intp), bins - 1)
@@ -59,7 +76,8 @@ def entropy_terms(joint: NDArray[np.float64]) -> NDArray[np.float64]:
 class _Block:
     """What the gradient needs of one block of samples once the histogram is known."""
 
-    offsets_mm: NDArray[np.float64]
+    rows: slice
+    """Its samples."""
     cells: NDArray[np.intp]
     """First of the four histogram cells that each sample falls into."""
     window: list[Floats]
@@ -96,36 +114,68 @@ class MutualInformation:
         matrix : array, shape (4, 4)
             Maps offsets from the samples' centre to moving, LPS mm.
         """
-        count = len(self._rows)
+        offsets = self.samples.offsets_mm
         to_index = self._moving.from_lps @ matrix
         blocks = [
-            self._block(to_index, slice(first, first + BLOCK)) for first in range(0, count, BLOCK)
+            self._block(mapped(to_index, offsets[:, rows]), rows) for rows in self._block_rows()
         ]
+        information, total, pulls = self._shared(blocks)
+        count = len(self._rows)
+        gradient, overlap_gradient = np.zeros((3, 4)), np.zeros((3, 4))
+        if not pulls:
+            return Measure(information, total / count, gradient, overlap_gradient)
+        for pull, block in zip(pulls, blocks, strict=True):
+            gradient += self._by_matrix(pull, offsets[:, block.rows])
+            overlap_gradient += self._by_matrix(block.weight_gradient, offsets[:, block.rows])
+        return Measure(information, total / count, gradient / total, overlap_gradient / count)
+
+    def at_points(self, points_lps: NDArray[np.float64]) -> PointMeasure:
+        """Measure with the samples brought anywhere.
+
+        Parameters
+        ----------
+        points_lps : array, shape (3, N)
+            Where in moving each sample comes to lie, LPS mm.
+        """
+        to_index = self._moving.from_lps
+        blocks = [
+            self._block(mapped(to_index, points_lps[:, rows]), rows) for rows in self._block_rows()
+        ]
+        information, total, pulls = self._shared(blocks)
+        gradient = np.zeros(points_lps.shape)
+        if pulls:
+            gradient = to_index[:3, :3].T @ np.concatenate(pulls, axis=1) / total
+        return PointMeasure(information, total / len(self._rows), gradient)
+
+    def _block_rows(self) -> list[slice]:
+        return [slice(first, first + BLOCK) for first in range(0, len(self._rows), BLOCK)]
+
+    def _shared(self, blocks: list[_Block]) -> tuple[float, float, list[NDArray[np.floating]]]:
+        """Information, weight of all samples, and that weight times the gradient by each index.
+
+        Where hardly a sample is inside, nothing is shared, and there is no gradient.
+        """
         counts = np.zeros(BINS * BINS)
         for block in blocks:
             for step, window in enumerate(block.window):
                 counts += np.bincount(block.cells + step, block.weight * window, BINS * BINS)
         total = float(counts.sum())
-        if total < 1e-3 * count:
-            return Measure(0.0, total / count, np.zeros((3, 4)), np.zeros((3, 4)))
+        if total < 1e-3 * len(self._rows):
+            return 0.0, total, []
         joint = (counts / total).reshape(BINS, BINS)
         terms = entropy_terms(joint)
         information = float((joint * terms).sum())
-
-        gradient, overlap_gradient = np.zeros((3, 4)), np.zeros((3, 4))
+        pulls = []
         for block in blocks:
             found = [terms.ravel().take(block.cells + step) for step in range(4)]
             by_value = sum(f * g for f, g in zip(found, block.window_gradient, strict=True))
             by_weight = sum(f * w for f, w in zip(found, block.window, strict=True)) - information
             by_index = block.weight * by_value * block.value_gradient
-            by_index = by_index + by_weight * block.weight_gradient
-            gradient += self._by_matrix(by_index, block.offsets_mm)
-            overlap_gradient += self._by_matrix(block.weight_gradient, block.offsets_mm)
-        return Measure(information, total / count, gradient / total, overlap_gradient / count)
+            pulls.append(by_index + by_weight * block.weight_gradient)
+        return information, total, pulls
 
-    def _block(self, to_index: Matrix, rows: slice) -> _Block:
-        offsets = self.samples.offsets_mm[:, rows]
-        index = mapped(to_index, offsets).astype(np.float32)
+    def _block(self, at_index: NDArray[np.float64], rows: slice) -> _Block:
+        index = at_index.astype(np.float32)
         weight, weight_gradient = self._weights(index)
         value, value_gradient = interpolate(self._moving.values, index)
         position, slope = self._binning(value)
@@ -134,7 +184,7 @@ class MutualInformation:
         window, window_slope = _cubic_bspline(at - lowest.astype(np.float32))
         slope = slope * np.float32(BINS - 3)
         return _Block(
-            offsets,
+            rows,
             self._rows[rows] + (lowest - 1),
             window,
             weight,

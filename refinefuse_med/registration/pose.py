@@ -22,6 +22,7 @@ __all__ = [
     "cube_rotations",
     "displacement_mm",
     "mapped",
+    "nearest_rotation",
     "rotation_degrees",
 ]
 
@@ -44,8 +45,14 @@ def displacement_mm(a: Matrix, b: Matrix, points: NDArray[np.float64]) -> float:
 
 def rotation_degrees(matrix: Matrix) -> float:
     """Angle of the rotation nearest to the linear part of a (4, 4) matrix, in [0, 180]."""
+    return float(np.degrees(Rotation.from_matrix(nearest_rotation(matrix)).magnitude()))
+
+
+def nearest_rotation(matrix: Matrix) -> NDArray[np.float64]:
+    """Rotation (3, 3) nearest to the linear part of a (4, 4) matrix, in the least squares."""
     u, _, vt = np.linalg.svd(matrix[:3, :3])
-    return float(np.degrees(Rotation.from_matrix(u @ vt).magnitude()))
+    u[:, 2] *= np.linalg.det(u @ vt)
+    return np.asarray(u @ vt)
 
 
 def cube_rotations() -> NDArray[np.float64]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from monai.data import MetaTensor
+from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 from refinefuse_med.config import RegistrationConfig
@@ -21,6 +22,8 @@ from refinefuse_med.registration.verdict import Verdict, judge
 from refinefuse_med.volume import Keys, get_meta, grid_of, require_scalar
 
 __all__ = ["RegistrationResult", "assess", "register"]
+
+Start = Literal["headers", "search", "given"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +54,9 @@ class RegistrationResult:
         Maps LPS mm points of fixed to moving, as ITK transforms do.
     seconds : float
     warnings : tuple of str
+    start : {"headers", "search", "given"}
+        Where it came from, or was refined from: the headers' coordinates as they are, the search
+        over all poses, or a transform that was handed in.
     """
 
     method: str
@@ -59,11 +65,13 @@ class RegistrationResult:
     matrix_fixed_to_moving_lps: Matrix
     seconds: float
     warnings: tuple[str, ...] = field(default=())
+    start: Start = "search"
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of ``result.json``."""
         return {
             "method": self.method,
+            "start": self.start,
             "verdict": self.verdict,
             "quality": dict(self.quality),
             "matrix_fixed_to_moving_lps": self.matrix_fixed_to_moving_lps.tolist(),
@@ -77,7 +85,7 @@ def register(
     config: RegistrationConfig | None = None,
     monitor: Monitor = SILENT,
     *,
-    start_fixed_to_moving_lps: Matrix | None = None,
+    start_fixed_to_moving_lps: ArrayLike | None = None,
 ) -> RegistrationResult:
     """Find the transform that brings `moving` onto `fixed`.
 
@@ -95,14 +103,16 @@ def register(
     monitor : Monitor
         Told of the stage ``register``; asked in every step of the optimiser.
     start_fixed_to_moving_lps : array, shape (4, 4), optional
-        Where ``rigid`` and ``affine`` start, and stay near, instead of searching everywhere.
+        Where ``rigid`` (which ``auto`` then is) and ``affine`` start, and stay near, instead of
+        searching everywhere.
 
     Raises
     ------
     InputError
         A scan is not finite, constant, of one slice, or has several channels.
     GeometryError
-        A sheared grid; or ``header`` for scans with different frames of reference.
+        A sheared grid; ``header`` for scans with different frames of reference; a given transform
+        that is none, or mirrors.
     UsageError
         ``deformable``, which this version does not have; a start for ``header`` or ``none``.
     CancelledError
@@ -120,15 +130,13 @@ def register(
         get_meta(fixed, Keys.FRAME_OF_REFERENCE_UID),
         get_meta(moving, Keys.FRAME_OF_REFERENCE_UID),
     )
-    method, warnings = _resolve(config.method, *frames)
+    start = (
+        None if start_fixed_to_moving_lps is None else _require_matrix(start_fixed_to_moving_lps)
+    )
+    method, warnings = _resolve(config.method, *frames, is_started=start is not None)
     if method in ("none", "header"):
-        if start_fixed_to_moving_lps is not None:
-            raise UsageError(
-                f"{method} takes the coordinates as they are, and has no start",
-                hint="use rigid or affine",
-            )
-        given = assess(fixed, moving, np.eye(4), config, monitor, method=method)
-        return replace(given, warnings=(*warnings, *given.warnings))
+        as_is = assess(fixed, moving, np.eye(4), config, monitor, method=method)
+        return replace(as_is, warnings=(*warnings, *as_is.warnings), start="headers")
     scans = Scan.of(fixed), Scan.of(moving)
     # Poses are refined side by side; threads inside one matrix product would only spin.
     with threadpool_limits(limits=1, user_api="blas"):
@@ -138,15 +146,16 @@ def register(
             rng=np.random.default_rng(config.seed),
             threads=config.threads or os.cpu_count() or 1,
             monitor=monitor,
-            start=start_fixed_to_moving_lps,
+            start=start,
         )
-    return _judged(method, aligned, scans[0], started, monitor, warnings)
+    result = _judged(method, aligned, scans[0], started, monitor, warnings)
+    return result if start is None else replace(result, start="given")
 
 
 def assess(
     fixed: MetaTensor,
     moving: MetaTensor,
-    matrix_fixed_to_moving_lps: Matrix,
+    matrix_fixed_to_moving_lps: ArrayLike,
     config: RegistrationConfig | None = None,
     monitor: Monitor = SILENT,
     *,
@@ -177,22 +186,35 @@ def assess(
     config = config or RegistrationConfig()
     started = time.perf_counter()
     _require_usable(fixed, moving)
+    matrix = _require_matrix(matrix_fixed_to_moving_lps)
     scans = Scan.of(fixed), Scan.of(moving)
     with threadpool_limits(limits=1, user_api="blas"):
         assessed = assess_pose(
             *scans,
-            np.asarray(matrix_fixed_to_moving_lps, dtype=np.float64),
+            matrix,
             rng=np.random.default_rng(config.seed),
             threads=config.threads or os.cpu_count() or 1,
             monitor=monitor,
         )
-    return _judged(method, assessed, scans[0], started, monitor)
+    return replace(_judged(method, assessed, scans[0], started, monitor), start="given")
 
 
 def _require_usable(fixed: MetaTensor, moving: MetaTensor) -> None:
     for volume, name in ((fixed, "fixed"), (moving, "moving")):
         require_scalar(volume, name)
         grid_of(volume).require_orthogonal(name)
+
+
+def _require_matrix(matrix: ArrayLike) -> Matrix:
+    """A transform that was handed in, once it is known to be one."""
+    found = np.asarray(matrix, dtype=np.float64)
+    if found.shape != (4, 4) or not np.isfinite(found).all():
+        raise GeometryError("the given transform is not a finite 4 x 4 matrix")
+    if np.linalg.det(found[:3, :3]) < 1e-6:
+        raise GeometryError(
+            "the given transform mirrors or flattens", hint="check which transform was given"
+        )
+    return found
 
 
 def _judged(
@@ -221,9 +243,16 @@ def _judged(
 
 
 def _resolve(
-    method: str, fixed_frame: str | None, moving_frame: str | None
+    method: str, fixed_frame: str | None, moving_frame: str | None, *, is_started: bool
 ) -> tuple[str, tuple[str, ...]]:
     """What `method` comes to for these frames of reference, and what to warn of."""
+    if is_started:
+        if method in ("none", "header"):
+            raise UsageError(
+                f"{method} takes the coordinates as they are, and has no start",
+                hint="use rigid or affine",
+            )
+        return ("rigid" if method == "auto" else method), ()
     known = bool(fixed_frame and moving_frame)
     shared = known and fixed_frame == moving_frame
     if method == "auto":

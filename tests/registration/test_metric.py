@@ -35,6 +35,25 @@ def test_the_gradient_is_that_of_the_value(pair: Pair, model_type, shift):
         assert np.abs(pulled - numeric).max() < 0.05 * np.abs(pulled).max() + 1e-5
 
 
+def test_the_gradient_by_points_is_that_of_the_value_and_one_pose_measures_alike(pair: Pair):
+    fixed, moving = (Scan.of(volume) for volume in pair(pose((9, -7, 12), (5, 3, -4))))
+    samples = draw_samples(fixed, 4.0, 3000, np.random.default_rng(0))
+    metric = MutualInformation(samples, moving.at(4.0), moving.binning)
+    start = pose((5, 5, 5), (30, 10, -30))
+    points = start[:3, :3] @ samples.offsets_mm + start[:3, 3:]
+    found, whole = metric.at_points(points), metric(start)
+    assert (found.value, found.overlap) == pytest.approx((whole.value, whole.overlap), rel=1e-5)
+    np.testing.assert_allclose(found.gradient.sum(axis=1), whole.gradient[:, 3], rtol=1e-3)
+    # Waves, since neighbours move together in a warp.
+    waves = np.random.default_rng(1).normal(size=(6, 3, 3)) / 30
+    steps = [np.sin(wave @ points) * 0.02 for wave in waves]
+    numeric = np.array(
+        [metric.at_points(points + s).value - metric.at_points(points - s).value for s in steps]
+    )
+    exact = np.array([2 * float((found.gradient * step).sum()) for step in steps])
+    assert np.abs(exact - numeric).max() < 0.05 * np.abs(exact).max()
+
+
 def test_information_is_the_entropy_of_a_scan_with_itself_and_nought_with_noise(pair: Pair):
     fixed, _ = pair(np.eye(4))
     scan = Scan.of(fixed)

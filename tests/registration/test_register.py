@@ -146,12 +146,26 @@ def test_from_a_start_it_goes_to_the_place_nearby(pair: Pair):
     far = pose((2, 178, -3), (25, -40, 776))
     fixed, moving = pair(far)
     near = pose((4, -5, 6), (7, -6, 5)) @ far
-    result = register(fixed, moving, rigid(), start_fixed_to_moving_lps=near)
+    # Stretched: a rigid registration starts from the nearest pose that is one.
+    near = near @ np.diag([1.05, 0.97, 1.02, 1])
+    result = register(fixed, moving, RegistrationConfig(), start_fixed_to_moving_lps=near)
     assert error_mm(result.matrix_fixed_to_moving_lps, far) < 1.0
-    assert result.verdict == "ok"
+    assert (result.method, result.start, result.verdict) == ("rigid", "given", "ok")
+    assert np.linalg.det(result.matrix_fixed_to_moving_lps) == pytest.approx(1)
     lost = register(fixed, moving, rigid(), start_fixed_to_moving_lps=pose((0, 0, 0), (0, 0, 776)))
     assert error_mm(lost.matrix_fixed_to_moving_lps, far) > 20
     assert lost.verdict != "ok"
+
+
+@pytest.mark.parametrize(
+    "matrix", [np.eye(3), np.full((4, 4), np.nan), np.diag([-1.0, 1, 1, 1]), np.zeros((4, 4))]
+)
+def test_what_is_no_transform_is_not_taken_for_one(mild, matrix):
+    fixed, moving, *_ = mild
+    with pytest.raises(GeometryError, match="given transform"):
+        register(fixed, moving, rigid(), start_fixed_to_moving_lps=matrix)
+    with pytest.raises(GeometryError, match="given transform"):
+        assess(fixed, moving, matrix)
 
 
 def test_a_start_for_what_takes_the_header_is_refused(pair: Pair):
