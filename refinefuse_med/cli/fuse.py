@@ -25,6 +25,8 @@ from refinefuse_med.cli.options import (
 if TYPE_CHECKING:
     from monai.data import MetaTensor
 
+    from refinefuse_med.progress import Monitor
+
 _MODALITIES = click.Choice(["MR", "CT", "PT", "NM"])
 
 
@@ -36,6 +38,11 @@ _MODALITIES = click.Choice(["MR", "CT", "PT", "NM"])
 @series_option("--functional-series")
 @click.option("--anatomical-modality", type=_MODALITIES, help="Where a NIfTI file does not say.")
 @click.option("--functional-modality", type=_MODALITIES, help="Where a NIfTI file does not say.")
+@click.option(
+    "--functional-palette",
+    type=click.Choice(["hot_iron", "pet", "hot_metal_blue", "pet_20_step"]),
+    help="Where the functional scan is a colour picture: the palette to read its values from.",
+)
 @allow_gaps_option
 @fusion_options
 @click.option("--json", "as_json", is_flag=True, help="The result record on stdout.")
@@ -51,6 +58,7 @@ def fuse(anatomical: Path, functional: Path, out: Path, as_json: bool, **options
     config, output = fusion_config(options), output_config(options)
 
     from refinefuse_med import io
+    from refinefuse_med.colour import uncolour
     from refinefuse_med.engine import resolve_device
 
     # What is wrong with the place or the device is known now, not after the registration.
@@ -62,9 +70,12 @@ def fuse(anatomical: Path, functional: Path, out: Path, as_json: bool, **options
     from refinefuse_med.output import save_result
     from refinefuse_med.pipeline import fuse_pair
 
-    scans = (_load(anatomical, "anatomical", options), _load(functional, "functional", options))
     with monitor_of(options) as monitor:
-        result = fuse_pair(*scans, config, monitor)
+        fixed = _load(anatomical, "anatomical", options, monitor)
+        moving = _load(functional, "functional", options, monitor)
+        if options["functional_palette"]:
+            moving = uncolour(moving, options["functional_palette"])
+        result = fuse_pair(fixed, moving, config, monitor)
         save_result(result, out, output)
     warn_of(result.record)
     log.info(
@@ -75,7 +86,10 @@ def fuse(anatomical: Path, functional: Path, out: Path, as_json: bool, **options
 
 
 def _load(
-    path: Path, role: Literal["anatomical", "functional"], options: dict[str, Any]
+    path: Path,
+    role: Literal["anatomical", "functional"],
+    options: dict[str, Any],
+    monitor: Monitor,
 ) -> MetaTensor:
     from refinefuse_med.io import load_volume
 
@@ -85,4 +99,5 @@ def _load(
         modality=options[f"{role}_modality"],
         role=role,
         allow_gaps=options["allow_gaps"],
+        monitor=monitor,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from refinefuse_med.cli.options import print_json
+from refinefuse_med.cli.options import monitor_of, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,15 +21,17 @@ _SHOWN: Final = 6
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+@click.option("--no-progress", is_flag=True, help="No progress bar.")
 @click.option("-v", "--verbose", is_flag=True, help="Also a traceback where something fails.")
-def inspect(path: Path, as_json: bool, verbose: bool) -> None:
+def inspect(path: Path, as_json: bool, no_progress: bool, verbose: bool) -> None:
     """Say what PATH holds: a folder, a zip of one, a NIfTI or a DICOM file.
 
     Every file is accounted for, in a series or among the skipped. Only headers are read.
     """
     from refinefuse_med.io import inspect_path
 
-    found = inspect_path(path)
+    with monitor_of({"quiet": False, "log_json": False, "no_progress": no_progress}) as monitor:
+        found = inspect_path(path, monitor)
     if as_json:
         print_json(found.to_dict())
     else:

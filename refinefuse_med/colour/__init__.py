@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from refinefuse_med.colour.contribution import show_contribution
+from refinefuse_med.colour.inverse import uncolour
 from refinefuse_med.colour.luminance import chroma, luminance, recolour, to_bytes
 from refinefuse_med.colour.palettes import (
     PALETTES,
@@ -27,4 +28,5 @@ __all__ = [
     "resolve_colormap",
     "show_contribution",
     "to_bytes",
+    "uncolour",
 ]

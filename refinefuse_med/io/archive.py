@@ -75,6 +75,8 @@ def _check(entries: list[zipfile.ZipInfo], path: Path, free: int) -> None:
             f"the zip unpacks to {size / 2**30:.1f} GiB and the temporary folder has no room",
             where=path,
         )
+    if len({entry.filename for entry in entries}) < len(entries):
+        raise InputError("two files of one name in the zip", where=path, hint="unpack it first")
     for entry in entries:
         if entry.flag_bits & _ENCRYPTED:
             raise InputError("the zip is encrypted", where=path, hint="unpack it first")

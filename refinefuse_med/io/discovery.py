@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from pydicom.dataset import Dataset
-from pydicom.uid import MediaStorageDirectoryStorage
 
 from refinefuse_med.errors import InputError
-from refinefuse_med.io.elements import image_type, integer, numbers, text, uid_name
-from refinefuse_med.io.headers import DicomFile, NotDicomError, read_header
+from refinefuse_med.io.elements import image_type, integer, numbers, text
+from refinefuse_med.io.header_pool import read_images
+from refinefuse_med.io.headers import DicomFile
+from refinefuse_med.io.images import APPLE_DOUBLE, Skipped, read_image
+from refinefuse_med.progress import SILENT, Monitor
 
 __all__ = [
     "Discovery",
@@ -35,18 +37,6 @@ FoundFile = tuple[Path, str, str | None]
 """Path, its name below what the user gave, and why to skip it."""
 
 NIFTI_SUFFIXES: Final = (".nii", ".nii.gz")
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file that is in no series.
-
-    ``damaged`` tells that it may have been meant as a slice of one.
-    """
-
-    name: str
-    reason: str
-    damaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +77,7 @@ class Discovery:
     skipped: tuple[Skipped, ...] = field(default=())
 
 
-def discover(folder: Path) -> Discovery:
+def discover(folder: Path, monitor: Monitor = SILENT) -> Discovery:
     """Read the header of every file below a folder.
 
     Raises
@@ -95,46 +85,28 @@ def discover(folder: Path) -> Discovery:
     InputError
         The folder holds no file at all.
     """
-    found = gathered(walk(folder))
+    found = gathered(walk(folder), monitor)
     if found == Discovery():
         raise InputError("the folder is empty", where=folder)
     return found
 
 
-def gathered(files: Iterable[FoundFile]) -> Discovery:
+def gathered(files: Iterable[FoundFile], monitor: Monitor = SILENT) -> Discovery:
     """Read the header of each file, and group what are images."""
-    found: list[DicomFile] = []
     nifti: list[tuple[Path, str]] = []
     skipped: list[Skipped] = []
+    others: list[tuple[Path, str]] = []
     for path, name, reason in files:
         if reason is not None:
             skipped.append(Skipped(name, reason))
-        elif name.lower().endswith(NIFTI_SUFFIXES):
+        elif name.lower().endswith(NIFTI_SUFFIXES) and not path.name.startswith(APPLE_DOUBLE):
             nifti.append((path, name))
         else:
-            file = read_image(path, name)
-            (skipped if isinstance(file, Skipped) else found).append(file)  # type: ignore[arg-type]
+            others.append((path, name))
+    found: list[DicomFile] = []
+    for file in read_images(others, monitor):
+        (skipped if isinstance(file, Skipped) else found).append(file)  # type: ignore[arg-type]
     return Discovery(stacks_of(found, skipped), tuple(nifti), tuple(skipped))
-
-
-def read_image(path: Path, name: str) -> DicomFile | Skipped:
-    """Read a header, or say why the file holds no image."""
-    try:
-        file = read_header(path, name)
-    except NotDicomError:
-        return Skipped(name, "not a DICOM file")
-    except InputError as error:
-        return Skipped(name, error.what, damaged=True)
-    header = file.header
-    sop_class = text(header, "SOPClassUID") or text(header.file_meta, "MediaStorageSOPClassUID")
-    if sop_class == MediaStorageDirectoryStorage:
-        return Skipped(name, "DICOMDIR, an index")
-    if "Rows" not in header or "Columns" not in header:
-        kind = uid_name(sop_class)
-        if not kind or "Image" in kind:
-            return Skipped(name, "truncated within its header", damaged=True)
-        return Skipped(name, f"DICOM without an image ({kind})")
-    return file
 
 
 def stacks_of(files: Iterable[DicomFile], skipped: Iterable[Skipped] = ()) -> tuple[Stack, ...]:

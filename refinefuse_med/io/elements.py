@@ -95,6 +95,8 @@ NEEDED: Final[tuple[str | int, ...]] = (
     "DecayCorrection",
     "DecayCorrectionDateTime",
     "ActualFrameDuration",
+    "DecayCorrected",
+    "AttenuationCorrected",
     "PatientWeight",
     "SeriesDate",
     "SeriesTime",

@@ -19,18 +19,18 @@ from refinefuse_med.io.discovery import (
     NIFTI_SUFFIXES,
     Discovery,
     FoundFile,
-    Skipped,
     Stack,
     discover,
     gathered,
-    read_image,
     stacks_of,
 )
 from refinefuse_med.io.elements import integer, text
 from refinefuse_med.io.frames import frame_count, frames_of
 from refinefuse_med.io.geometry import place_numbers
 from refinefuse_med.io.identity import Identity, identity_of, identity_of_file
+from refinefuse_med.io.images import Skipped, is_index, read_image
 from refinefuse_med.io.nifti_header import plan_nifti
+from refinefuse_med.progress import SILENT, Monitor
 
 __all__ = ["Inspection", "SeriesEntry", "inspect_files", "inspect_path"]
 
@@ -121,13 +121,15 @@ class Inspection:
         }
 
 
-def inspect_path(path: str | os.PathLike[str]) -> Inspection:
+def inspect_path(path: str | os.PathLike[str], monitor: Monitor = SILENT) -> Inspection:
     """Account for every file under a path, from the headers alone.
 
     Parameters
     ----------
     path : path
-        A folder, a zip of one, a NIfTI file or a DICOM file.
+        A folder, a zip of one, its DICOMDIR, a NIfTI file or a DICOM file.
+    monitor : Monitor
+        Told how many headers are read; asked whether to go on.
 
     Raises
     ------
@@ -139,14 +141,16 @@ def inspect_path(path: str | os.PathLike[str]) -> Inspection:
         raise InputError("no such file or folder", where=path)
     try:
         if path.is_dir():
-            return _inspect(discover(path))
+            return _inspect(discover(path, monitor))
         if path.name.lower().endswith(NIFTI_SUFFIXES):
             return _inspect(Discovery(nifti=((path, path.name),)))
         if is_zip(path):
             with unpacked(path) as folder:
-                return _inspect(discover(folder))
+                return _inspect(discover(folder, monitor))
     except PermissionError as error:
         raise InputError("no permission to read it", where=path) from error
+    if is_index(path):
+        return _inspect(discover(path.parent, monitor))
     file = read_image(path, path.name)
     if isinstance(file, Skipped):
         return Inspection((), (file,))

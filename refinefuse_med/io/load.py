@@ -16,15 +16,15 @@ from refinefuse_med.io.dicom_reader import read_plan
 from refinefuse_med.io.discovery import (
     NIFTI_SUFFIXES,
     Discovery,
-    Skipped,
     Stack,
     discover,
-    read_image,
     stacks_of,
 )
 from refinefuse_med.io.elements import text
 from refinefuse_med.io.frames import frame_count
+from refinefuse_med.io.images import Skipped, is_index, read_image
 from refinefuse_med.io.nifti_reader import read_nifti
+from refinefuse_med.progress import SILENT, Monitor
 
 __all__ = ["load_volume"]
 
@@ -36,6 +36,7 @@ def load_volume(
     modality: str | None = None,
     role: Role | None = None,
     allow_gaps: bool = False,
+    monitor: Monitor = SILENT,
 ) -> MetaTensor:
     """Load one volume.
 
@@ -55,6 +56,8 @@ def load_volume(
         What the volume is for; decides which series of several is the best.
     allow_gaps : bool
         Interpolate missing slices, rather than refuse a series without them.
+    monitor : Monitor
+        Told how many headers are read; asked whether to go on.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def load_volume(
     'PT'
     """
     path = Path(path)
-    wanted = _Wanted(series_uid, modality.upper() if modality else None, role, allow_gaps)
+    wanted = _Wanted(series_uid, modality.upper() if modality else None, role, allow_gaps, monitor)
     if not path.exists():
         raise InputError("no such file or folder", where=path)
     try:
@@ -102,6 +105,7 @@ class _Wanted:
     modality: str | None
     role: Role | None
     allow_gaps: bool
+    monitor: Monitor
 
 
 def _read(
@@ -123,7 +127,7 @@ def _from_nifti(path: Path, wanted: _Wanted) -> MetaTensor:
 
 
 def _from_folder(folder: Path, path: Path, wanted: _Wanted) -> MetaTensor:
-    found = discover(folder)
+    found = discover(folder, wanted.monitor)
     if not found.stacks and found.nifti and not (wanted.selector or "#").partition("#")[0]:
         if len(found.nifti) > 1:
             raise InputError(f"{len(found.nifti)} NIfTI files", where=path, hint="name one of them")
@@ -133,7 +137,9 @@ def _from_folder(folder: Path, path: Path, wanted: _Wanted) -> MetaTensor:
 
 
 def _from_file(path: Path, wanted: _Wanted) -> MetaTensor:
-    """One multi-frame file, or the series that a slice belongs to."""
+    """One multi-frame file, the series that a slice belongs to, or the folder of an index."""
+    if is_index(path):
+        return _from_folder(path.parent, path, wanted)
     file = read_image(path, path.name)
     if isinstance(file, Skipped):
         raise InputError(
@@ -148,7 +154,7 @@ def _from_file(path: Path, wanted: _Wanted) -> MetaTensor:
     else:
         stacks = [
             stack
-            for stack in discover(path.parent).stacks
+            for stack in discover(path.parent, wanted.monitor).stacks
             if any(other.path == path for other in stack.files)
         ]
         number = sum(len(stack.files) for stack in stacks)

@@ -9,6 +9,7 @@ Source: QIBA "SUV vendor-neutral pseudo-code"; PS3.3 sections C.8.9.1 and C.8.9.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +20,7 @@ from pydicom.valuerep import DA, DT, TM
 
 from refinefuse_med.io.elements import items, numbers, text
 
-__all__ = ["Calibration", "calibrate"]
+__all__ = ["Calibration", "calibrate", "enhanced_units"]
 
 MAX_HALF_LIVES: Final = 10.0
 """Longest believable time from injection to scan; longer means wrong dates."""
@@ -36,11 +37,16 @@ _PHILIPS_BQML: Final = (0x7053, 0x1009)
 
 @dataclass(frozen=True)
 class Calibration:
-    """How rescaled PET values become `units`: times `factor`; `note` says why."""
+    """How rescaled PET values become `units`: times `factor`; `note` says why.
+
+    ``factors`` holds one for each header where they differ: values that are not corrected for
+    decay are activities of the moment that each image was taken.
+    """
 
     factor: float
     units: str
     note: str
+    factors: tuple[float, ...] = ()
 
 
 class _UnknownError(Exception):
@@ -71,6 +77,8 @@ def calibrate(headers: Sequence[Dataset]) -> Calibration:
         return _philips(headers)
     if units == "BQML":
         return _from_activity(headers, 1.0, "Bq/ml")
+    if enhanced_units(first) == "BQML":
+        return _from_enhanced(first)
     return Calibration(1.0, "a.u.", f"PET without an absolute scale (Units: {units or 'none'})")
 
 
@@ -88,6 +96,8 @@ def _philips(headers: Sequence[Dataset]) -> Calibration:
 def _from_activity(headers: Sequence[Dataset], factor: float, stored: str) -> Calibration:
     try:
         grams = _weight_g(headers[0])
+        if text(headers[0], "DecayCorrection").upper() == "NONE":
+            return _undecayed(headers, factor * grams)
         dose, hours = _dose_at_scan(headers)
     except _UnknownError as reason:
         return Calibration(1.0, stored, f"PET stays in {stored}: no SUVbw, {reason}")
@@ -104,12 +114,62 @@ def _weight_g(header: Dataset) -> float:
     return weight[0] * 1000
 
 
-def _dose_at_scan(headers: Sequence[Dataset]) -> tuple[float, float]:
-    """The dose in Bq at the time that the values are corrected to, and the hours till then."""
-    first = headers[0]
-    if "ATTN" not in str(first.get("CorrectedImage", "")):
-        raise _UnknownError("CorrectedImage names no attenuation correction (ATTN)")
-    agents = items(first, "RadiopharmaceuticalInformationSequence")
+def _undecayed(headers: Sequence[Dataset], grams: float) -> Calibration:
+    """Activities of the moment of each image, against the dose at that moment."""
+    _require_correction(headers[0], "ATTN")
+    agent, dose = _injected(headers[0])
+    half_life = _half_life(agent)
+    factors = []
+    for header in headers:
+        moment = _moment(header, "AcquisitionDate", "AcquisitionTime")
+        if moment is None:
+            raise _UnknownError("DecayCorrection is NONE and AcquisitionTime is missing")
+        seconds = _since_injection(agent, moment) + _mean_time(header, half_life)
+        factors.append(grams / (dose * _decay(seconds, half_life)))
+    note = "PET in SUVbw: not corrected for decay, dose decayed to the time of each image"
+    return Calibration(factors[0], "SUVbw", note, tuple(factors))
+
+
+def enhanced_units(header: Dataset) -> str:
+    """BQML where an enhanced object says so of its values; empty where it does not."""
+    shared = (items(header, "SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    own = (items(header, "PerFrameFunctionalGroupsSequence") or [Dataset()])[0]
+    for groups in (own, shared):
+        for values in items(groups, "PixelValueTransformationSequence"):
+            if text(values, "RescaleType").upper() in ("BQML", "BQ/ML"):
+                return "BQML"
+    return ""
+
+
+def _from_enhanced(header: Dataset) -> Calibration:
+    """Enhanced PET says to which moment its values are corrected (PS3.3 section C.8.22.4)."""
+    try:
+        grams = _weight_g(header)
+        for keyword in ("DecayCorrected", "AttenuationCorrected"):
+            if text(header, keyword).upper() != "YES":
+                raise _UnknownError(f"{keyword} is not YES")
+        agent, dose = _injected(header)
+        moment = _parsed(DT, header.get("DecayCorrectionDateTime"))
+        if moment is None:
+            raise _UnknownError("DecayCorrectionDateTime is missing")
+        half_life = _half_life(agent)
+        seconds = _since_injection(agent, moment.replace(tzinfo=None))
+        decay = _decay(seconds, half_life)
+    except _UnknownError as reason:
+        return Calibration(1.0, "Bq/ml", f"PET stays in Bq/ml: no SUVbw, {reason}")
+    note = f"PET in SUVbw: dose decayed over {seconds / 3600:.2f} h"
+    return Calibration(grams / (dose * decay), "SUVbw", note)
+
+
+def _require_correction(header: Dataset, name: str) -> None:
+    if name not in str(header.get("CorrectedImage", "")):
+        kind = {"ATTN": "attenuation", "DECY": "decay"}[name]
+        raise _UnknownError(f"CorrectedImage names no {kind} correction ({name})")
+
+
+def _injected(header: Dataset) -> tuple[Dataset, float]:
+    """What was injected, and how much of it in Bq."""
+    agents = items(header, "RadiopharmaceuticalInformationSequence")
     if not agents:
         raise _UnknownError("RadiopharmaceuticalInformationSequence is missing")
     dose = numbers(agents[0], "RadionuclideTotalDose")
@@ -117,21 +177,52 @@ def _dose_at_scan(headers: Sequence[Dataset]) -> tuple[float, float]:
         raise _UnknownError("RadionuclideTotalDose is missing")
     if dose[0] < MIN_DOSE_BQ:
         raise _UnknownError(f"RadionuclideTotalDose of {dose[0]:g} Bq cannot be right (MBq?)")
-    correction = text(first, "DecayCorrection").upper()
-    if correction == "ADMIN":
-        return dose[0], 0.0
-    if correction != "START":
-        raise _UnknownError(f"DecayCorrection is {correction or 'missing'}, not START or ADMIN")
-    half_life = numbers(agents[0], "RadionuclideHalfLife")
-    if not half_life or half_life[0] <= 0:
+    return agents[0], dose[0]
+
+
+def _half_life(agent: Dataset) -> float:
+    seconds = numbers(agent, "RadionuclideHalfLife")
+    if not seconds or seconds[0] <= 0:
         raise _UnknownError("RadionuclideHalfLife is missing")
-    seconds = _since_injection(agents[0], _scan_start(headers))
-    if not 0 <= seconds <= MAX_HALF_LIVES * half_life[0]:
+    return seconds[0]
+
+
+def _decay(seconds: float, half_life: float) -> float:
+    """What is left of a dose after some time."""
+    if not 0 <= seconds <= MAX_HALF_LIVES * half_life:
         raise _UnknownError(f"the scan is {seconds / 3600:.1f} h after the injection")
-    return dose[0] * 2 ** (-seconds / half_life[0]), seconds / 3600
+    return float(2.0 ** (-seconds / half_life))
 
 
-def _scan_start(headers: Sequence[Dataset]) -> datetime:
+def _mean_time(header: Dataset, half_life: float) -> float:
+    """When in a frame its count rate is that of its mean, in s after its start."""
+    milliseconds = numbers(header, "ActualFrameDuration")
+    if not milliseconds or milliseconds[0] <= 0:
+        return 0.0
+    constant = math.log(2) / half_life
+    decayed = constant * milliseconds[0] / 1000
+    return math.log(decayed / -math.expm1(-decayed)) / constant
+
+
+def _dose_at_scan(headers: Sequence[Dataset]) -> tuple[float, float]:
+    """The dose in Bq at the time that the values are corrected to, and the hours till then."""
+    first = headers[0]
+    _require_correction(first, "ATTN")
+    agent, dose = _injected(first)
+    correction = text(first, "DecayCorrection").upper()
+    if correction not in ("START", "ADMIN"):
+        raise _UnknownError(
+            f"DecayCorrection is {correction or 'missing'}, not START, ADMIN or NONE"
+        )
+    _require_correction(first, "DECY")
+    if correction == "ADMIN":
+        return dose, 0.0
+    half_life = _half_life(agent)
+    seconds = _since_injection(agent, _scan_start(headers, half_life))
+    return dose * _decay(seconds, half_life), seconds / 3600
+
+
+def _scan_start(headers: Sequence[Dataset], half_life: float) -> datetime:
     """The time that START corrects to: of the series, unless that is of later processing."""
     first = headers[0]
     series = _moment(first, "SeriesDate", "SeriesTime")
@@ -142,7 +233,24 @@ def _scan_start(headers: Sequence[Dataset]) -> datetime:
         return series
     if earliest is None:
         raise _UnknownError("SeriesTime and AcquisitionTime are missing")
-    return _ge_scan_start(first) or earliest
+    return _ge_scan_start(first) or _counted_back(headers, earliest, half_life) or earliest
+
+
+def _counted_back(
+    headers: Sequence[Dataset], earliest: datetime, half_life: float
+) -> datetime | None:
+    """The start of the scan from when in it a frame was taken (FrameReferenceTime).
+
+    Needed where the first frames are not here; None where the header has no such time.
+    """
+    for header in headers:
+        reference = numbers(header, "FrameReferenceTime")
+        known = reference and reference[0] > 0 and numbers(header, "ActualFrameDuration")
+        if known and _moment(header, "AcquisitionDate", "AcquisitionTime") == earliest:
+            back = _mean_time(header, half_life) - reference[0] / 1000
+            start = earliest + timedelta(seconds=back)
+            return start if start <= earliest else None
+    return None
 
 
 def _since_injection(agent: Dataset, scan: datetime) -> float:

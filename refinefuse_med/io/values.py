@@ -34,6 +34,8 @@ class Scale:
         As in `refinefuse_med.volume.Keys`.
     factor : float
         From rescaled values to `units`.
+    factors : tuple of float
+        One for each file, where they differ.
     padding : tuple of float or None
         Lowest and highest stored value that mean "no value here".
     warnings : tuple of str
@@ -45,6 +47,7 @@ class Scale:
     factor: float = 1.0
     padding: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
+    factors: tuple[float, ...] = ()
 
     @property
     def background(self) -> float:
@@ -59,7 +62,8 @@ class Scale:
             rescaled = np.asarray(apply_modality_lut(stored, header), dtype=np.float64)
         else:
             rescaled = stored * np.float64(frame.slope) + frame.intercept
-        values = (rescaled * self.factor).astype(np.float32)
+        factor = self.factors[frame.file] if self.factors else self.factor
+        values = (rescaled * factor).astype(np.float32)
         if self.padding is None:
             return values, 0
         low, high = self.padding
@@ -80,7 +84,8 @@ def scale_of(headers: Sequence[Dataset], modality: str) -> Scale:
         warnings.append("MONOCHROME1 (low values shown bright): values kept as stored")
     if modality == "PT":
         found: Calibration = calibrate(headers)
-        return Scale(modality, found.units, found.factor, _padding(first), (*warnings, found.note))
+        notes = (*warnings, found.note)
+        return Scale(modality, found.units, found.factor, _padding(first), notes, found.factors)
     if modality == "NM":
         return Scale(modality, "counts", padding=_padding(first), warnings=tuple(warnings))
     if modality != "CT":

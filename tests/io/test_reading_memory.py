@@ -10,7 +10,7 @@ import pytest
 
 from refinefuse_med.errors import InputError
 from refinefuse_med.io import limits, load_volume
-from tests.io.corpus import AXIAL, Scan, make_slice, write_enhanced, write_scan
+from tests.io.corpus import AXIAL, Scan, write_enhanced, write_scan
 
 LARGEST = 2.2
 """Peak of memory as a multiple of the volume's own."""
@@ -64,7 +64,6 @@ def test_reading_takes_little_more_memory_than_the_volume(tmp_path, write):
 
 def test_a_volume_too_large_for_the_machine_is_refused_before_it_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "MAX_VOLUME_BYTES", 1000)
-    make_slice(Scan(), 0).save_as(tmp_path / "a.dcm")
+    write_scan(tmp_path, Scan())
     with pytest.raises(InputError, match=r"a volume of 9 x 7 x 5 voxels takes .* the limit here"):
-        write_scan(tmp_path / "s", scan := Scan())
-        load_volume(tmp_path / "s", series_uid=scan.series_uid)
+        load_volume(tmp_path)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import EnhancedPETImageStorage
 
 from refinefuse_med.io import load_volume
 from refinefuse_med.io.suv import calibrate
 from refinefuse_med.volume import Keys, source_of
-from tests.io.corpus import INTERCEPT, Scan, make_slice, pet_tags, stored, write_scan
+from tests.io.corpus import (
+    INTERCEPT,
+    Scan,
+    make_slice,
+    pet_tags,
+    stored,
+    write_enhanced,
+    write_scan,
+)
 
 
 def warnings_of(volume) -> str:
@@ -141,6 +151,56 @@ def test_decay_is_counted_from_injection_to_the_start_of_the_scan(headers, secon
     assert found.factor == pytest.approx(suv(seconds), rel=1e-9)
 
 
+def test_where_nothing_is_corrected_each_image_has_the_dose_of_its_moment(tmp_path):
+    tags = pet_tags(DecayCorrection="NONE", CorrectedImage=["ATTN"], ActualFrameDuration=600_000)
+    scan = Scan(modality="PT", tags=tags)
+    write_scan(tmp_path, scan, lambda ds, k: setattr(ds, "AcquisitionTime", f"11{10 * k:02d}00"))
+    volume = load_volume(tmp_path)
+    assert volume.meta[Keys.UNITS] == "SUVbw"
+    # The mean count rate of ten minutes comes a little before their middle.
+    rate = np.log(2) / 6586.2
+    middle = np.log(rate * 600 / (1 - np.exp(-rate * 600))) / rate
+    assert 296 < middle < 300
+    factors = [suv(3600 + 600 * k + middle) for k in range(scan.slices)]
+    np.testing.assert_allclose(volume.numpy()[0], scan.truth() * factors, rtol=1e-3, atol=1e-4)
+
+
+def test_the_start_of_a_scan_is_counted_back_from_a_late_frame():
+    """Frames from 30 min on, in a series whose own time is that of processing."""
+    rate = np.log(2) / 6586.2
+    middle = np.log(rate * 300 / (1 - np.exp(-rate * 300))) / rate
+    headers = pet(
+        SeriesTime="143000",
+        AcquisitionTime="113000",
+        FrameReferenceTime=1000 * (1800 + middle),
+        ActualFrameDuration=300_000,
+    )
+    assert calibrate(headers).factor == pytest.approx(suv(3600), rel=1e-9)
+
+
+def test_an_enhanced_pet_says_to_when_it_is_corrected(tmp_path):
+    agent = pet_tags()["RadiopharmaceuticalInformationSequence"][0]
+    del agent.RadiopharmaceuticalStartTime
+    agent.RadiopharmaceuticalStartDateTime = "20200101100000"
+    scan = Scan(modality="PT")
+    path = write_enhanced(tmp_path / "e.dcm", scan, [4, 2, 0, 1, 3])
+    ds = dcmread(path)
+    ds.SOPClassUID = EnhancedPETImageStorage
+    ds.PatientWeight = 70.0
+    ds.RadiopharmaceuticalInformationSequence = Sequence([agent])
+    ds.DecayCorrected = ds.AttenuationCorrected = "YES"
+    ds.DecayCorrectionDateTime = "20200101110000"
+    for groups in ds.PerFrameFunctionalGroupsSequence:
+        groups.PixelValueTransformationSequence[0].RescaleType = "BQML"
+    ds.save_as(path)
+    volume = load_volume(path)
+    assert volume.meta[Keys.UNITS] == "SUVbw"
+    np.testing.assert_allclose(volume.numpy()[0], scan.truth() * suv(3600), rtol=1e-3, atol=1e-4)
+    ds.AttenuationCorrected = "NO"
+    ds.save_as(path)
+    assert load_volume(path).meta[Keys.UNITS] == "Bq/ml"
+
+
 def test_ge_start_of_scan_is_believed_where_the_series_was_processed_later():
     headers = pet(SeriesTime="143000", AcquisitionTime="113000")
     block = headers[0].private_block(0x0009, "GEMS_PETD_01", create=True)
@@ -159,7 +219,9 @@ def test_ge_start_of_scan_is_believed_where_the_series_was_processed_later():
         (pet({"RadiopharmaceuticalStartTime": None}), "RadiopharmaceuticalStartDateTime"),
         (pet({"RadiopharmaceuticalStartDateTime": "20200101120000"}), "after the injection"),
         (pet(SeriesTime="", AcquisitionTime=""), "SeriesTime"),
-        (pet(DecayCorrection="NONE"), "DecayCorrection is NONE"),
+        (pet(DecayCorrection="NONE", AcquisitionTime=""), "AcquisitionTime"),
+        (pet(DecayCorrection=""), "DecayCorrection is missing"),
+        (pet(CorrectedImage=["ATTN"]), "DECY"),
         (pet(CorrectedImage=["DECY"]), "ATTN"),
         (pet(RadiopharmaceuticalInformationSequence=Sequence()), "Radiopharmaceutical"),
     ],
