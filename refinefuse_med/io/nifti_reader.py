@@ -45,7 +45,7 @@ def read_nifti(path: Path, modality: str | None = None, frame: int | None = None
     Returns
     -------
     MetaTensor, shape (1, I, J, K) float32, or (3, I, J, K) uint8 for RGB24
-        With scl_slope and scl_inter applied; voxels without a value (NaN) are background.
+        With scl_slope and scl_inter applied; voxels without a value (NaN) around the scan are background.
 
     Raises
     ------
@@ -129,17 +129,28 @@ def _mend(data: NDArray[Any], plan: NiftiPlan, background: float, path: Path) ->
     if plan.colour:
         return []
     notes = []
-    empty = 0
-    for plane in data:
-        missing = np.isnan(plane)
-        if missing.any():
-            empty += int(missing.sum())
-            plane[missing] = background
-    if empty == math.prod(data.shape):
-        raise InputError("no voxel has a value (all are NaN)", where=path)
-    if empty:
-        notes.append(f"{empty} voxels without a value (NaN) were set to {background:g}")
+    if empty := _fill_outside(data, background):
+        if empty == math.prod(data.shape):
+            raise InputError("no voxel has a value (all are NaN)", where=path)
+        notes.append(f"{empty} voxels without a value (NaN) around it were set to {background:g}")
     dtype = plan.header.get_data_dtype()
     if dtype.itemsize > 2 and dtype.kind in "iu" and max(data.max(), -data.min()) >= _EXACT:
         notes.append(f"integers from {_EXACT} on were rounded to 24 bits")
     return notes
+
+
+def _fill_outside(data: NDArray[Any], background: float) -> int:
+    """Fill NaN that reach the border, as masks leave them, and count them.
+
+    Those inside are left for whoever uses the volume to refuse: nothing tells what belongs there.
+    """
+    missing = np.isnan(data)
+    if not missing.any():
+        return 0
+    from scipy import ndimage
+
+    inner = np.zeros_like(missing)
+    inner[1:-1, 1:-1, 1:-1] = True
+    outside = ndimage.binary_propagation(missing & ~inner, mask=missing)
+    data[outside] = background
+    return int(outside.sum())

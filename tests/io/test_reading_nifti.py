@@ -16,6 +16,7 @@ from refinefuse_med.volume import (
     affine_ras,
     grid_of,
     modality_of,
+    require_scalar,
     source_of,
     to_nibabel,
 )
@@ -202,12 +203,15 @@ def test_integers_that_float32_cannot_hold_are_told(tmp_path, oblique):
     assert "rounded to 24 bits" in warnings_of(load_volume(tmp_path / "t1.nii"))
 
 
-def test_voxels_without_a_value_become_background_and_are_counted(tmp_path, oblique):
+def test_nan_around_a_scan_is_background_and_inside_it_is_left_to_be_refused(tmp_path, oblique):
     values = np.ones((6, 5, 4), np.float32)
     values[0] = np.nan
     volume = load_volume(save(tmp_path / "ct.nii.gz", values, oblique))
-    assert "20 voxels without a value (NaN) were set to -1024" in warnings_of(volume)
+    assert "20 voxels without a value (NaN) around it were set to -1024" in warnings_of(volume)
     np.testing.assert_array_equal(np.unique(volume.numpy()), [-1024, 1])
+    values[3, 2, 2] = np.nan
+    with pytest.raises(InputError, match="1 voxels are NaN"):
+        require_scalar(load_volume(save(tmp_path / "ct.nii.gz", values, oblique)))
     with pytest.raises(InputError, match="no voxel has a value"):
         load_volume(save(tmp_path / "t1.nii", np.full((6, 5, 4), np.nan, np.float32), oblique))
 
