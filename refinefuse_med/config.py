@@ -30,7 +30,7 @@ RegistrationMethod = Literal["auto", "none", "header", "rigid", "affine", "defor
 Plane = Literal["axial", "coronal", "sagittal", "triplanar"]
 Colormap = Literal["auto", "hot_iron", "pet", "hot_metal_blue", "pet_20_step", "none"]
 Keep = Literal["luminance", "chroma"]
-OutputFormat = Literal["nifti", "dicom"]
+OutputFormat = Literal["nifti", "dicom", "mha", "nrrd"]
 
 
 class _Config(BaseModel):
@@ -77,6 +77,15 @@ class OutputConfig(_Config):
     if_exists: Literal["fail", "skip", "overwrite"] = "fail"
     preview: bool = False
     report: bool = False
+    contribution: bool = Field(False, description="also the share of the functional volume")
+    multiframe: bool = Field(False, description="DICOM: the fused volume as one object")
+    quantitative: bool = Field(
+        False, description="DICOM: the functional volume as a Parametric Map, in float32"
+    )
+    colour_bar: bool = Field(False, description="DICOM: also the colour bar, as an image")
+    deterministic_uids: bool = Field(
+        False, description="DICOM: the same UIDs for the same inputs and configuration"
+    )
 
 
 class FusionConfig(_Config):

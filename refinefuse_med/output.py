@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +32,8 @@ def formats_of(anatomical: MetaTensor, config: OutputConfig) -> tuple[OutputForm
 def save_result(result: FusionResult, out: Path, config: OutputConfig) -> Path:
     """Write a fusion as the folder `out`, whole or not at all.
 
-    The registered functional volume is written as NIfTI whatever the format, since DICOM holds
-    its values in 16 bits only.
+    Where DICOM alone is asked for, the registered functional volume is written as NIfTI too,
+    since most DICOM images hold its values in 16 bits only.
 
     Returns
     -------
@@ -46,21 +48,10 @@ def save_result(result: FusionResult, out: Path, config: OutputConfig) -> Path:
     formats = formats_of(result.anatomical, config)
 
     def write(folder: Path) -> dict[str, Any]:
-        if "nifti" in formats:
-            io.write_nifti(result.fused, folder / "fused.nii.gz")
-        io.write_nifti(result.functional_registered, folder / "functional_registered.nii.gz")
+        _write_images(result, folder, formats, config)
         _write_transform(result.registration, result.anatomical, folder)
         if "dicom" in formats:
-            registered = result.registration.method != "none"
-            io.write_dicom(
-                folder / "dicom",
-                result.fused,
-                result.functional_registered,
-                source_of(result.anatomical),
-                matrix_fixed_to_moving_lps=result.transform if registered else None,
-                window=result.picture.windows["functional"],
-                description=f"RefineFuse {'+'.join(_modalities(result))} (research use only)",
-            )
+            _write_dicom(result, folder / "dicom", config)
         if config.preview or config.report:
             _write_preview(result, folder / "preview.png")
         if config.report:
@@ -68,6 +59,75 @@ def save_result(result: FusionResult, out: Path, config: OutputConfig) -> Path:
         return result.record
 
     return _save(out, config, (result.anatomical, result.functional_registered), write)
+
+
+def _write_images(
+    result: FusionResult, folder: Path, formats: tuple[OutputFormat, ...], config: OutputConfig
+) -> None:
+    kinds = [name for name in formats if name != "dicom"]
+    volumes = {"functional_registered": (result.functional_registered, kinds or ["nifti"])}
+    if kinds:
+        volumes["fused"] = (result.fused, kinds)
+    if config.contribution:
+        volumes["contribution"] = (result.functional_share, kinds or ["nifti"])
+    for name, (volume, wanted) in volumes.items():
+        for kind in wanted:
+            if kind == "nifti":
+                io.write_nifti(volume, folder / f"{name}.nii.gz")
+            else:
+                io.write_itk(volume, folder / f"{name}.{kind}")
+        io.write_sidecar(name, volume, result.record, folder / f"{name}.json")
+
+
+def _write_dicom(result: FusionResult, folder: Path, config: OutputConfig) -> None:
+    picture = result.picture
+    coloured = picture.colormap != "none"
+    io.write_dicom(
+        folder,
+        result.fused,
+        result.functional_registered,
+        source_of(result.anatomical),
+        matrix_fixed_to_moving_lps=result.transform,
+        method=result.registration.method,
+        shown=io.Shown(
+            anatomical=picture.windows["anatomical"],
+            functional=picture.windows["functional"],
+            colours=(picture.colours * 255).round().byte().numpy() if coloured else None,
+            palette=picture.colormap,
+        ),
+        contribution=result.functional_share if config.contribution else None,
+        description=f"RefineFuse {'+'.join(_modalities(result))} (research use only)",
+        options=io.DicomOptions(
+            multiframe=config.multiframe,
+            quantitative=config.quantitative,
+            colour_bar=config.colour_bar,
+            seed=_seed(result) if config.deterministic_uids else None,
+        ),
+    )
+
+
+def _seed(result: FusionResult) -> str:
+    """What a run is made of: its inputs and its configuration, without when and where it ran."""
+    record = {
+        "inputs": [
+            _fingerprint(volume) for volume in (result.anatomical, result.functional_registered)
+        ],
+        "config": result.record["config"],
+        "weights": result.record["fusion"]["weights_sha256"],
+    }
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def _fingerprint(volume: MetaTensor) -> list[str]:
+    """The instances that a volume was read from; the bytes of its file; or its values."""
+    source = source_of(volume)
+    if source.datasets:
+        return [str(header.get("SOPInstanceUID")) for header in source.datasets]
+    path = Path(source.path)
+    if source.path and path.is_file():
+        with path.open("rb") as file:
+            return [hashlib.file_digest(file, "sha256").hexdigest()]
+    return [hashlib.sha256(volume.as_tensor().numpy().tobytes()).hexdigest()]
 
 
 def save_registration(pair: RegisteredPair, out: Path, config: OutputConfig) -> Path:

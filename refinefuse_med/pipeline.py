@@ -207,6 +207,7 @@ def fuse_pair(
         "schema": RESULT_SCHEMA,
         "version": __version__,
         "inputs": {role: describe(volume) for role, volume in roles.items()},
+        "config": config.model_dump(mode="json", exclude={"engine": {"model", "device"}}),
         "registration": pair.registration.to_dict(),
         "fusion": {
             "model": weights["name"],

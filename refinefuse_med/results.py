@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from refinefuse_med.config import OutputConfig
 from refinefuse_med.engine import EngineResult
 from refinefuse_med.registration import RegistrationResult
-from refinefuse_med.volume import like
+from refinefuse_med.volume import Keys, get_meta, grid_of, like, make_volume, source_of
 
 __all__ = ["FusedPicture", "FusionResult", "RegisteredPair"]
 
@@ -99,6 +99,22 @@ class FusionResult:
         return like(self.fused, shown)
 
     @property
+    def functional_share(self) -> MetaTensor:
+        """Shape (1, I, J, K), in [0, 1]: the part of the fused luminance that comes from the
+        functional volume; 0 where it is black.
+        """
+        parts = self.contribution
+        whole = parts.sum(dim=0, keepdim=True)
+        share = torch.where(whole > 0, parts[1:] / whole.clamp_min(1e-6), 0.0)
+        return make_volume(
+            share.clamp(0, 1),
+            grid_of(self.fused).affine_ras,
+            units="ratio",
+            frame_of_reference_uid=get_meta(self.fused, Keys.FRAME_OF_REFERENCE_UID),
+            source=source_of(self.fused),
+        )
+
+    @property
     def transform(self) -> NDArray[np.float64]:
         """4 x 4, LPS mm: maps points of fixed (anatomical) to moving (functional)."""
         return self.registration.matrix_fixed_to_moving_lps
@@ -109,13 +125,7 @@ class FusionResult:
         return self.registration.quality
 
     def save(
-        self,
-        out: str | Path,
-        format: str | Sequence[str] | None = None,
-        *,
-        preview: bool = False,
-        report: bool = False,
-        if_exists: str = "fail",
+        self, out: str | Path, format: str | Sequence[str] | None = None, **options: Any
     ) -> Path:
         """Write the result as the folder `out`, whole or not at all; see design section 4.
 
@@ -123,11 +133,10 @@ class FusionResult:
         ----------
         out : path
             The folder to make.
-        format : {"nifti", "dicom"} or several of them, optional
+        format : {"nifti", "dicom", "mha", "nrrd"} or several of them, optional
             That of the anatomical input by default.
-        preview, report : bool
-            Also write ``preview.png``, ``report.html``.
-        if_exists : {"fail", "skip", "overwrite"}
+        **options
+            Any other field of `refinefuse_med.config.OutputConfig`, such as ``preview=True``.
 
         Raises
         ------
@@ -137,9 +146,7 @@ class FusionResult:
         from refinefuse_med.output import save_result
 
         formats = (format,) if isinstance(format, str) else tuple(format or ())
-        config = OutputConfig.model_validate(
-            {"formats": formats, "if_exists": if_exists, "preview": preview, "report": report}
-        )
+        config = OutputConfig.model_validate({"formats": formats, **options})
         return save_result(self, Path(out), config)
 
 

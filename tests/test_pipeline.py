@@ -118,7 +118,7 @@ def test_the_user_can_stop_it(head_pair):
 
 def test_the_record_names_everything_but_the_patient(result):
     assert set(result.record) == {
-        "schema", "version", "inputs", "registration", "fusion", "metrics", "warnings",
+        "schema", "version", "inputs", "config", "registration", "fusion", "metrics", "warnings",
     }  # fmt: skip
     assert len(result.record["fusion"]["weights_sha256"]) == 64
     assert np.shape(result.record["registration"]["matrix_fixed_to_moving_lps"]) == (4, 4)

@@ -170,8 +170,21 @@ fusion_options = _stack(
     click.option(
         "--format",
         "formats",
-        metavar="nifti,dicom",
-        help="nifti, dicom or both; that of the anatomical input by default.",
+        metavar="nifti,dicom,mha,nrrd",
+        help="One or several; that of the anatomical input by default.",
+    ),
+    click.option("--contribution", is_flag=True, help="Also the share of the functional scan."),
+    click.option("--multiframe", is_flag=True, help="DICOM: the fused volume as one object."),
+    click.option(
+        "--quantitative",
+        is_flag=True,
+        help="DICOM: the registered functional volume as a Parametric Map, in float32.",
+    ),
+    click.option("--colour-bar", is_flag=True, help="DICOM: also the colour bar, as an image."),
+    click.option(
+        "--deterministic-uids",
+        is_flag=True,
+        help="DICOM: the same UIDs for the same inputs and options, so that an archive replaces.",
     ),
     device_option,
     model_option,
@@ -247,16 +260,18 @@ def output_config(options: dict[str, Any], *, pictures: bool = False) -> OutputC
     from refinefuse_med import config
 
     formats = tuple(part.strip() for part in (options.get("formats") or "").split(",") if part)
-    if unknown := [part for part in formats if part not in ("nifti", "dicom")]:
-        raise UsageError(f"unknown format {unknown[0]!r}", where="--format", hint="nifti or dicom")
+    known = ("nifti", "dicom", "mha", "nrrd")
+    if unknown := [part for part in formats if part not in known]:
+        raise UsageError(
+            f"unknown format {unknown[0]!r}", where="--format", hint=f"one of {', '.join(known)}"
+        )
     wanted = {
         name: pictures if options.get(name) is None else options[name]
         for name in ("preview", "report")
     }
+    given = {name: options[name] for name in config.OutputConfig.model_fields if name in options}
     built: OutputConfig = _validated(
-        lambda: config.OutputConfig.model_validate(
-            {"formats": formats, "if_exists": options["if_exists"], **wanted}
-        )
+        lambda: config.OutputConfig.model_validate({**given, "formats": formats, **wanted})
     )
     return built
 

@@ -18,7 +18,11 @@ _HOMES = {
     "read_landmarks": "refinefuse_med.io.landmarks",
     "read_transform": "refinefuse_med.io.transform",
     "render_preview": "refinefuse_med.io.preview",
+    "DicomOptions": "refinefuse_med.io.objects.study",
+    "Shown": "refinefuse_med.io.objects.study",
     "write_dicom": "refinefuse_med.io.objects.study",
+    "write_itk": "refinefuse_med.io.itk_writer",
+    "write_sidecar": "refinefuse_med.io.sidecar",
     "write_nifti": "refinefuse_med.io.nifti_writer",
     "write_secondary_capture": "refinefuse_med.io.objects.secondary_capture",
     "SeriesEntry": "refinefuse_med.io.inspection",
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from refinefuse_med.io.inspection import Inspection as Inspection
     from refinefuse_med.io.inspection import SeriesEntry as SeriesEntry
     from refinefuse_med.io.inspection import inspect_path as inspect_path
+    from refinefuse_med.io.itk_writer import write_itk as write_itk
     from refinefuse_med.io.landmarks import pair_landmarks as pair_landmarks
     from refinefuse_med.io.landmarks import read_landmarks as read_landmarks
     from refinefuse_med.io.load import load_volume as load_volume
@@ -47,10 +52,13 @@ if TYPE_CHECKING:
     from refinefuse_med.io.objects.secondary_capture import (
         write_secondary_capture as write_secondary_capture,
     )
+    from refinefuse_med.io.objects.study import DicomOptions as DicomOptions
+    from refinefuse_med.io.objects.study import Shown as Shown
     from refinefuse_med.io.objects.study import write_dicom as write_dicom
     from refinefuse_med.io.preview import render_preview as render_preview
     from refinefuse_med.io.record import write_json as write_json
     from refinefuse_med.io.report import write_report as write_report
+    from refinefuse_med.io.sidecar import write_sidecar as write_sidecar
     from refinefuse_med.io.transform import read_transform as read_transform
     from refinefuse_med.io.transform import write_transform as write_transform
 

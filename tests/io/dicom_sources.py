@@ -6,7 +6,10 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
     MRImageStorage,
+    NuclearMedicineImageStorage,
     PositronEmissionTomographyImageStorage,
     generate_uid,
 )
@@ -57,6 +60,78 @@ def pet_source(grid: Grid, **changes: object) -> SourceHeader:
     return _source(grid, PositronEmissionTomographyImageStorage, "PT", {**pet, **changes})
 
 
+def nm_source(grid: Grid, **changes: object) -> SourceHeader:
+    """A reconstructed SPECT: one header for all slices."""
+    detector = Dataset()
+    detector.CollimatorType = "PARA"
+    detector.FocalDistance = "0"
+    detector.ImagePositionPatient = _position(grid, 0)
+    detector.ImageOrientationPatient = _orientation(grid)
+    rotation = Dataset()
+    rotation.StartAngle = "0"
+    rotation.AngularStep = "3"
+    rotation.RotationDirection = "CW"
+    rotation.ScanArc = "360"
+    rotation.ActualFrameDuration = "20000"
+    rotation.NumberOfFramesInRotation = 120
+    tracer = Dataset()
+    tracer.Radiopharmaceutical = "Tc-99m HMPAO"
+    tracer.RadionuclideCodeSequence = []
+    nm = {
+        "ImageType": ["ORIGINAL", "PRIMARY", "RECON TOMO", "EMISSION"],
+        "NumberOfFrames": grid.shape[2],
+        "NumberOfSlices": grid.shape[2],
+        "SliceVector": list(range(1, grid.shape[2] + 1)),
+        "SpacingBetweenSlices": "-4",
+        "CountsAccumulated": 1000,
+        "NumberOfRotations": 1,
+        "TypeOfDetectorMotion": "STEP AND SHOOT",
+        "AcquisitionTerminationCondition": "TIME",
+        "DetectorInformationSequence": [detector],
+        "RotationInformationSequence": [rotation],
+        "EnergyWindowInformationSequence": [],
+        "RadiopharmaceuticalInformationSequence": [tracer],
+        "ImagePositionPatient": None,
+        "ImageOrientationPatient": None,
+    }
+    source = _source(grid, NuclearMedicineImageStorage, "NM", {**nm, **changes})
+    return SourceHeader("dicom", "scan", source.datasets[:1])
+
+
+def enhanced_source(grid: Grid, modality: str = "MR", **changes: object) -> SourceHeader:
+    """An enhanced multi-frame MR or CT: one header for all slices."""
+    anatomy = Dataset()
+    anatomy.FrameLaterality = "L"
+    shared = Dataset()
+    shared.FrameAnatomySequence = [anatomy]
+    places = []
+    for k in range(grid.shape[2]):
+        place = Dataset()
+        place.ImagePositionPatient = _position(grid, k)
+        groups = Dataset()
+        groups.PlanePositionSequence = [place]
+        places.append(groups)
+    enhanced = {
+        "NumberOfFrames": grid.shape[2],
+        "SharedFunctionalGroupsSequence": [shared],
+        "PerFrameFunctionalGroupsSequence": places,
+        "BodyPartExamined": None,
+        "ImagePositionPatient": None,
+        "ImageOrientationPatient": None,
+    }
+    sop_class = EnhancedMRImageStorage if modality == "MR" else EnhancedCTImageStorage
+    source = _source(grid, sop_class, modality, {**enhanced, **changes})
+    return SourceHeader("dicom", "scan", source.datasets[:1])
+
+
+def _position(grid: Grid, k: int) -> list[str]:
+    return [f"{v:.6f}" for v in grid.affine_lps[:3] @ np.array([0, 0, k, 1])]
+
+
+def _orientation(grid: Grid) -> list[str]:
+    return [f"{v:.6f}" for v in (grid.affine_lps[:3, :2] / grid.spacing_mm[:2]).T.ravel()]
+
+
 def _source(grid: Grid, sop_class: str, modality: str, changes: dict[str, object]) -> SourceHeader:
     series_uid = generate_uid(prefix=None)
     headers = []
@@ -84,9 +159,9 @@ def _source(grid: Grid, sop_class: str, modality: str, changes: dict[str, object
         header.PositionReferenceIndicator = ""
         header.BodyPartExamined = "BRAIN"
         header.PatientPosition = "HFS"
-        header.ImagePositionPatient = [
-            f"{v:.6f}" for v in grid.affine_lps[:3] @ np.array([0, 0, k, 1])
-        ]
+        header.Rows, header.Columns = grid.shape[1], grid.shape[0]
+        header.ImagePositionPatient = _position(grid, k)
+        header.ImageOrientationPatient = _orientation(grid)
         for keyword, value in changes.items():
             if value is None:
                 header.pop(keyword, None)

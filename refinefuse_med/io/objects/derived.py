@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from monai.data import MetaTensor
 from pydicom.config import RAISE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import generate_uid
+from pydicom.sr.coding import Code
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
 from pydicom.valuerep import validate_value
 
 from refinefuse_med import __version__
+from refinefuse_med.io.elements import items, text
 from refinefuse_med.io.objects.body_parts import has_no_side
+from refinefuse_med.io.objects.codes import code_item
+from refinefuse_med.io.objects.references import can_be_referred_to
+from refinefuse_med.io.objects.uids import new_uid
 from refinefuse_med.io.wording import RESEARCH_ONLY
 from refinefuse_med.volume import Keys, SourceHeader, get_meta
 
-if TYPE_CHECKING:
-    from pydicom.sr.coding import Code
-
-__all__ = ["carry", "code_item", "derive_series", "derive_study"]
+__all__ = ["carry", "derive_series", "derive_study"]
 
 _IDENTITY: Final = (
     "SpecificCharacterSet",
@@ -68,6 +71,9 @@ _LOSSY: Final = (
 )
 """General Image (C.7.6.1): once lossy, always lossy."""
 
+_LOSSY_SYNTAXES: Final = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit})
+"""Always lossy; those of JPEG 2000 and JPEG-LS that may be are told by the header alone."""
+
 _TYPE_2: Final = (
     "PatientName",
     "PatientID",
@@ -83,11 +89,12 @@ _TYPE_2: Final = (
 """Present even where nothing is known."""
 
 
-def derive_study(source: SourceHeader, volume: MetaTensor) -> Dataset:
+def derive_study(source: SourceHeader, volume: MetaTensor, seed: str | None = None) -> Dataset:
     """Make the attributes of patient, study and frame of reference that new series share.
 
     Where `source` has no DICOM headers, an anonymous study is begun. Series that are to
-    lie in one study and one frame of reference must share one result of this function.
+    lie in one study and one frame of reference must share one result of this function: its
+    Series Instance UID is what theirs are made from.
 
     Parameters
     ----------
@@ -95,6 +102,8 @@ def derive_study(source: SourceHeader, volume: MetaTensor) -> Dataset:
         Of the anatomical volume.
     volume : MetaTensor
         A volume on the anatomical grid; names the frame of reference where `source` does not.
+    seed : str, optional
+        What the new UIDs are made from: the same seed, the same UIDs. Random ones without.
     """
     study = Dataset()
     study.SpecificCharacterSet = "ISO_IR 192"
@@ -104,8 +113,9 @@ def derive_study(source: SourceHeader, volume: MetaTensor) -> Dataset:
                 study[keyword] = copy.deepcopy(header[keyword])
         carry(header, study, _CARRIED)
         study.SeriesNumber = _series_number(header)
+        _take_enhanced_side(header, study)
     if not source.datasets:
-        _make_anonymous(study)
+        _make_anonymous(study, seed)
     for keyword in _TYPE_2:
         if keyword not in study:
             setattr(study, keyword, None)
@@ -114,18 +124,29 @@ def derive_study(source: SourceHeader, volume: MetaTensor) -> Dataset:
     elif "Laterality" not in study:
         study.Laterality = None  # empty says that it is not known
     if not study.get("StudyInstanceUID"):
-        study.StudyInstanceUID = generate_uid(prefix=None)
+        study.StudyInstanceUID = new_uid(seed, "study")
     if not study.get("FrameOfReferenceUID"):
         known = get_meta(volume, Keys.FRAME_OF_REFERENCE_UID)
-        study.FrameOfReferenceUID = known or generate_uid(prefix=None)
+        study.FrameOfReferenceUID = known or new_uid(seed, "frame of reference")
+    study.SeriesInstanceUID = new_uid(seed, "series")
     return study
 
 
-def _make_anonymous(study: Dataset) -> None:
+def _take_enhanced_side(header: Dataset, study: Dataset) -> None:
+    """Enhanced images keep the side in a functional group (PS3.3 C.7.6.16.2.8)."""
+    for groups in items(header, "SharedFunctionalGroupsSequence"):
+        for anatomy in items(groups, "FrameAnatomySequence"):
+            side = text(anatomy, "FrameLaterality")
+            if side in ("R", "L"):
+                study.Laterality = side
+
+
+def _make_anonymous(study: Dataset, seed: str | None) -> None:
     now = datetime.now()
     study.PatientName = "Anonymous"
     # One of its own, lest an archive take all anonymous patients for one.
-    study.PatientID = f"ANON-{secrets.token_hex(4).upper()}"
+    own = secrets.token_hex(4) if seed is None else hashlib.sha256(seed.encode()).hexdigest()[:8]
+    study.PatientID = f"ANON-{own.upper()}"
     study.StudyDate = now.strftime("%Y%m%d")
     study.StudyTime = now.strftime("%H%M%S")
     study.StudyID = "1"
@@ -165,6 +186,7 @@ def derive_series(
     description: str,
     derivation: str | None,
     offset: int,
+    code: Code | None = None,
     sources: Iterable[SourceHeader] = (),
 ) -> Dataset:
     """Begin a series: what its instances share beyond the study.
@@ -178,7 +200,10 @@ def derive_series(
     derivation : str or None
         How the images were made, in words; None for objects that are no images.
     offset : int
-        Tells apart the series that one study gets: added to its series number.
+        Tells apart the series that one study gets: added to its series number, and part of
+        its UID.
+    code : Code, optional
+        The derivation, coded (PS3.16 CID 7203).
     sources : iterable of SourceHeader
         The series it was made from.
     """
@@ -186,7 +211,7 @@ def derive_series(
     series = copy.deepcopy(study)
     series.SOPClassUID = sop_class_uid
     series.Modality = modality
-    series.SeriesInstanceUID = generate_uid(prefix=None)
+    series.SeriesInstanceUID = new_uid(study.SeriesInstanceUID, offset)
     series.SeriesNumber = int(study.get("SeriesNumber") or 0) + offset
     series.SeriesDescription = _ascii(description, 64)
     for event in ("InstanceCreation", "Series", "Content"):
@@ -195,33 +220,37 @@ def derive_series(
     series.Manufacturer = "The RefineFuse-Med developers"
     series.ManufacturerModelName = "RefineFuse-Med"
     series.SoftwareVersions = __version__
-    headers = [source.datasets[0] for source in sources if source.datasets]
+    series.DeviceSerialNumber = __version__  # type 1 of enhanced objects; software has no other
+    sources = [source for source in sources if source.datasets]
     if derivation is not None:
         series.DerivationDescription = _ascii(derivation, 1024)
         series.ImageComments = RESEARCH_ONLY
         series.BurnedInAnnotation = "NO"
-        for header in reversed(headers):  # the first has the last word
-            if header.get("LossyImageCompression") == "01":
-                carry(header, series, _LOSSY)
-    known = [h for h in headers if "StudyInstanceUID" in h and "SeriesInstanceUID" in h]
-    if known:
+        _mark_lossy(series, sources)
+    if code is not None:
+        series.DerivationCodeSequence = [code_item(code)]
+    headers = [source.datasets[0] for source in sources]
+    if known := [header for header in headers if can_be_referred_to(header)]:
         series.RelatedSeriesSequence = [_related(header) for header in known]
     equipment = [_scanner(header) for header in headers] + [_ourselves(now)]
     series.ContributingEquipmentSequence = equipment
     return series
 
 
+def _mark_lossy(series: Dataset, sources: Iterable[SourceHeader]) -> None:
+    """What was lossy once stays so (PS3.3 C.7.6.1.1.5), even if only the encoding tells."""
+    for header in (header for source in sources for header in source.datasets):
+        if text(header, "LossyImageCompression") == "01":
+            carry(header, series, _LOSSY)
+            return
+        meta = getattr(header, "file_meta", None)
+        if meta is not None and text(meta, "TransferSyntaxUID") in _LOSSY_SYNTAXES:
+            series.LossyImageCompression = "01"
+            return
+
+
 def _ascii(text: str, length: int) -> str:
     return text.encode("ascii", "replace").decode("ascii")[:length]
-
-
-def code_item(code: Code) -> Dataset:
-    """Make the item of a code sequence (PS3.3 table 8.8-1)."""
-    item = Dataset()
-    item.CodeValue = code.value
-    item.CodingSchemeDesignator = code.scheme_designator
-    item.CodeMeaning = code.meaning
-    return item
 
 
 def _related(header: Dataset) -> Dataset:

@@ -1,14 +1,12 @@
 """Writing the registered functional volume as DICOM, in its own units.
 
-PET and CT become objects of their own class, with what their headers say of the tracer
-and the acquisition, so that a viewer measures SUV and HU in them. What has no such
-headers (a NIfTI file), or a class that is not a stack of slices (NM), becomes a
-Secondary Capture with a modality LUT and a real world value mapping.
+PET, CT and NM become objects of their own class, with what their headers say of the tracer
+and the acquisition, so that a viewer measures SUV and HU in them. What has no such headers
+(a NIfTI file) becomes a Secondary Capture with a modality LUT and a real world value mapping.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,77 +14,38 @@ import numpy as np
 from monai.data import MetaTensor
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.sr.coding import Code
 from pydicom.uid import (
     CTImageStorage,
+    EnhancedCTImageStorage,
+    NuclearMedicineImageStorage,
     PositronEmissionTomographyImageStorage,
     SecondaryCaptureImageStorage,
 )
 from pydicom.valuerep import DSfloat
 
 from refinefuse_med import __version__
-from refinefuse_med.io.objects.derived import carry, code_item, derive_series, derive_study
-from refinefuse_med.io.objects.slices import write_slices
+from refinefuse_med.io.objects.codes import real_world_mapping
+from refinefuse_med.io.objects.ct import as_ct
+from refinefuse_med.io.objects.derived import derive_series, derive_study
+from refinefuse_med.io.objects.nuclear_medicine import as_nuclear_medicine
+from refinefuse_med.io.objects.pet import as_pet, can_be_pet
+from refinefuse_med.io.objects.references import source_images
+from refinefuse_med.io.objects.slices import (
+    make_folder,
+    save_instance,
+    set_pixels,
+    show,
+    write_slices,
+)
 from refinefuse_med.volume import Keys, SourceHeader, get_meta, grid_of, modality_of, source_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["write_registered_series"]
 
 _SERIES_OFFSET: Final = 2
 _STORED_MAX: Final = 2**15 - 1
-
-_ACQUISITION: Final = (
-    "SeriesDate",
-    "SeriesTime",
-    "AcquisitionDate",
-    "AcquisitionTime",
-    "PatientWeight",
-)
-"""What SUV hangs on: with decay corrected to the start, the series time is the reference."""
-
-_NOT_CARRIED: Final = (
-    # true of the grid the volume was acquired on, not of the one it is written on
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "GantryDetectorTilt",
-    "ReconstructionDiameter",
-    "TableHeight",
-    # of the scanner
-    "DeviceSerialNumber",
-    "SoftwareVersions",
-    # of the anatomical series, whose frame of reference this one has now
-    "PatientPosition",
-    "BodyPartExamined",
-    # of series with more than one volume
-    "NumberOfTimeSlices",
-    "NumberOfTimeSlots",
-    "NumberOfRRIntervals",
-)
-
-_PET_UNITS: Final = {"SUVbw": "GML", "Bq/ml": "BQML", "counts": "CNTS"}
-"""Units (PS3.3 C.8.9.1.1.3)."""
-
-_PET_REQUIRED: Final = ("Units", "CountsSource", "DecayCorrection", "FrameReferenceTime")
-"""Type 1 of the PET modules, which only the scanner knows."""
-
-_PET_TYPE_2: Final = (
-    "ActualFrameDuration",
-    "CollimatorType",
-    "CorrectedImage",
-    "PatientGantryRelationshipCodeSequence",
-    "PatientOrientationCodeSequence",
-    "RadiopharmaceuticalInformationSequence",
-)
-
-_UCUM: Final = {
-    "SUVbw": Code("g/ml{SUVbw}", "UCUM", "Standardized Uptake Value body weight"),
-    "Bq/ml": Code("Bq/ml", "UCUM", "Becquerels/milliliter"),
-    "HU": Code("[hnsf'U]", "UCUM", "Hounsfield unit"),
-    "counts": Code("{counts}", "UCUM", "Counts"),
-}
-_NO_UNITS: Final = Code("1", "UCUM", "no units")
 
 
 def write_registered_series(
@@ -96,6 +55,8 @@ def write_registered_series(
     *,
     description: str = "RefineFuse registered",
     window: tuple[float, float] | None = None,
+    functional: SourceHeader | None = None,
+    matrix_fixed_to_moving_lps: ArrayLike | None = None,
     study: Dataset | None = None,
 ) -> list[Path]:
     """Write the functional volume, resampled on the anatomical grid, as a derived series.
@@ -103,16 +64,20 @@ def write_registered_series(
     Parameters
     ----------
     volume : MetaTensor, shape (1, I, J, K)
-        In real units, with its own source header. Stored in 16 bits: HU as integers,
+        In real units. Stored in 16 bits: HU as integers,
         anything else in steps of 1/32767 of the largest magnitude.
     source : SourceHeader
         Of the anatomical volume: gives patient, study and frame of reference.
     folder : Path
-        Gets ``0001.dcm`` and so on, in the order of K.
+        Gets ``0001.dcm`` and so on, in the order of K; that alone, of many frames, for NM.
     description : str
         Series Description.
     window : (float, float), optional
         Low and high to show at first, in the volume's units; by default all there is.
+    functional : SourceHeader, optional
+        Of the functional volume as it was acquired; that which `volume` has by default.
+    matrix_fixed_to_moving_lps : array, shape (4, 4), optional
+        Says which slices of the functional series each slice was made from.
     study : Dataset, optional
         From `refinefuse_med.io.objects.derived.derive_study`, for series that share one study.
 
@@ -128,7 +93,8 @@ def write_registered_series(
     OutputError
         A file cannot be written.
     """
-    functional = source_of(volume)
+    functional, grid = functional or source_of(volume), grid_of(volume)
+    grid.require_orthogonal()
     sop_class = _sop_class(functional)
     series = derive_series(
         derive_study(source, volume) if study is None else study,
@@ -138,29 +104,41 @@ def write_registered_series(
         derivation=f"Registered to the related series and resampled by RefineFuse-Med "
         f"{__version__}",
         offset=_SERIES_OFFSET,
+        code=codes.DCM.SpatialResampling,
         sources=[source, functional],
     )
-    series.DerivationCodeSequence = [code_item(codes.DCM.SpatialResampling)]
     units = get_meta(volume, Keys.UNITS) or "a.u."
     values = volume.as_tensor()[0].cpu().numpy().transpose(2, 1, 0)
     stored = _store(series, values, units)
-    _show(series, window or (float(values.min()), float(values.max())))
+    show(series, window or (float(values.min()), float(values.max())))
+    series.RealWorldValueMappingSequence = [
+        real_world_mapping(units, float(series.RescaleSlope), -_STORED_MAX - 1, _STORED_MAX)
+    ]
+    sources = source_images(grid, source, functional, matrix_fixed_to_moving_lps)
+    if sop_class == NuclearMedicineImageStorage:
+        backwards = as_nuclear_medicine(series, functional.datasets[0], grid)
+        # One instance for all slices refers once to whatever any of them was made from.
+        items = {item.ReferencedSOPInstanceUID: item for one in sources for item in one}
+        series.SourceImageSequence = list(items.values())
+        set_pixels(series, stored[::-1] if backwards else stored)
+        return [save_instance(series, make_folder(folder) / "0001.dcm")]
     if sop_class == PositronEmissionTomographyImageStorage:
-        _as_pet(series, functional.datasets[0], units, slices=len(stored))
+        as_pet(series, functional.datasets[0], units, slices=len(stored))
     elif sop_class == CTImageStorage:
-        _as_ct(series, functional.datasets[0])
+        as_ct(series, functional.datasets[0])
     else:
-        _as_secondary_capture(series, units)
-    return write_slices(series, grid_of(volume), stored, folder)
+        _as_secondary_capture(series)
+    return write_slices(series, grid, stored, folder, sources=sources)
 
 
 def _sop_class(functional: SourceHeader) -> str:
     headers = functional.datasets
     classes = {header.get("SOPClassUID") for header in headers}
-    if classes == {CTImageStorage}:
+    if classes in ({CTImageStorage}, {EnhancedCTImageStorage}):
         return CTImageStorage
-    is_pet = classes == {PositronEmissionTomographyImageStorage}
-    if is_pet and all(k in headers[0] and not headers[0][k].is_empty for k in _PET_REQUIRED):
+    if classes == {NuclearMedicineImageStorage}:
+        return NuclearMedicineImageStorage
+    if classes == {PositronEmissionTomographyImageStorage} and can_be_pet(headers[0]):
         return PositronEmissionTomographyImageStorage
     return SecondaryCaptureImageStorage
 
@@ -172,6 +150,7 @@ def _store(series: Dataset, values: NDArray[np.float32], units: str) -> NDArray[
     slope = DSfloat(step, auto_format=True)
     series.RescaleSlope = slope
     series.RescaleIntercept = 0
+    series.RescaleType = "HU" if units == "HU" else "US"
     stored = np.clip(np.rint(values / float(str(slope))), -_STORED_MAX - 1, _STORED_MAX)
     series.PhotometricInterpretation = "MONOCHROME2"
     series.SamplesPerPixel = 1
@@ -182,67 +161,6 @@ def _store(series: Dataset, values: NDArray[np.float32], units: str) -> NDArray[
     return np.ascontiguousarray(stored).astype("<i2")
 
 
-def _show(series: Dataset, window: tuple[float, float]) -> None:
-    """Add the VOI LUT module (PS3.3 C.11.2)."""
-    low, high = window
-    width = max(high - low, 1e-6)
-    series.WindowCenter = DSfloat((low + high) / 2, auto_format=True)
-    series.WindowWidth = DSfloat(width, auto_format=True)
-    if width < 1:  # which the default function, LINEAR, does not allow
-        series.VOILUTFunction = "LINEAR_EXACT"
-
-
-def _inherit(series: Dataset, header: Dataset) -> None:
-    """Take over how the images were acquired (groups 0018 and 0054), but not where."""
-    acquired = [
-        element.keyword
-        for element in header
-        if element.tag.group in (0x0018, 0x0054)
-        and element.keyword  # private elements have none
-        and element.keyword not in _NOT_CARRIED
-    ]
-    carry(header, series, [*acquired, *_ACQUISITION])
-
-
-def _as_pet(series: Dataset, header: Dataset, units: str, slices: int) -> None:
-    _inherit(series, header)
-    series.ImageType = ["DERIVED", "PRIMARY"]  # PS3.3 C.8.9.4.1.1 has no SECONDARY
-    carry(header, series, ("CorrectedImage",))
-    series.Units = _PET_UNITS.get(units, header.get("Units"))
-    if units == "SUVbw":
-        series.SUVType = "BW"
-    whole_body = "WHOLE BODY" in (header.get("SeriesType") or ())
-    series.SeriesType = ["WHOLE BODY" if whole_body else "STATIC", "IMAGE"]
-    series.NumberOfSlices = slices
-    # The NM/PET Patient Orientation module (type 2) takes the place of Patient Position.
-    series.pop("PatientPosition", None)
-    _complete(series, _PET_TYPE_2)
-
-
-def _as_ct(series: Dataset, header: Dataset) -> None:
-    _inherit(series, header)
-    series.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
-    series.AcquisitionNumber = header.get("AcquisitionNumber")
-    series.RescaleType = "HU"
-    _complete(series, ("KVP",))
-
-
-def _complete(series: Dataset, keywords: Iterable[str]) -> None:
-    """Leave empty what must be present and is not known (type 2)."""
-    for keyword in keywords:
-        if keyword not in series:
-            setattr(series, keyword, None)
-
-
-def _as_secondary_capture(series: Dataset, units: str) -> None:
+def _as_secondary_capture(series: Dataset) -> None:
     series.ImageType = ["DERIVED", "SECONDARY"]
     series.ConversionType = "WSD"
-    series.RescaleType = "HU" if units == "HU" else "US"
-    mapping = Dataset()
-    mapping.LUTExplanation = mapping.LUTLabel = units
-    mapping.RealWorldValueFirstValueMapped = -_STORED_MAX - 1
-    mapping.RealWorldValueLastValueMapped = _STORED_MAX
-    mapping.RealWorldValueSlope = float(series.RescaleSlope)
-    mapping.RealWorldValueIntercept = 0.0
-    mapping.MeasurementUnitsCodeSequence = [code_item(_UCUM.get(units, _NO_UNITS))]
-    series.RealWorldValueMappingSequence = [mapping]

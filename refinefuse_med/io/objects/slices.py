@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
 from refinefuse_med.errors import OutputError
 from refinefuse_med.io.atomic import atomic_file
-from refinefuse_med.io.objects.derived import code_item
-from refinefuse_med.volume import Grid, SourceHeader
+from refinefuse_med.io.objects.uids import new_uid
+from refinefuse_med.volume import Grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["save_instance", "write_slices"]
+__all__ = [
+    "decimals",
+    "make_folder",
+    "place",
+    "save_instance",
+    "set_pixels",
+    "show",
+    "write_slices",
+]
 
 _DICOM_LETTERS: Final = {"S": "H", "I": "F"}
 """Axis codes that Patient Orientation spells otherwise: Head, Foot."""
@@ -33,7 +40,7 @@ def write_slices(
     pixels: NDArray[np.generic],
     folder: str | Path,
     *,
-    source: SourceHeader | None = None,
+    sources: Sequence[Sequence[Dataset]] = (),
 ) -> list[Path]:
     """Write one instance for each slice along K, as ``0001.dcm`` and so on.
 
@@ -47,8 +54,8 @@ def write_slices(
         Stored values.
     folder : Path
         Made where it does not exist.
-    source : SourceHeader, optional
-        Headers of the images on this grid, which the slices refer to.
+    sources : sequence of sequences of Dataset, optional
+        Source Image Sequence of each slice, see `references.source_images`.
 
     Returns
     -------
@@ -63,62 +70,67 @@ def write_slices(
         A file cannot be written.
     """
     grid.require_orthogonal()
+    folder = make_folder(folder)
+    paths = []
+    for k, plane in enumerate(pixels):
+        instance = copy.deepcopy(series)
+        instance.SOPInstanceUID = new_uid(series.SeriesInstanceUID, k)
+        instance.InstanceNumber = k + 1
+        if "ImageIndex" in instance:  # PET Image (PS3.3 C.8.9.4)
+            instance.ImageIndex = k + 1
+        place(instance, grid, k)
+        if sources and sources[k]:
+            instance.SourceImageSequence = sources[k]
+        set_pixels(instance, plane)
+        paths.append(save_instance(instance, folder / f"{k + 1:04d}.dcm"))
+    return paths
+
+
+def make_folder(folder: str | Path) -> Path:
+    """Make a folder with its parents, where it is not there; raise `OutputError` if that fails."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot be made ({error.strerror})", where=folder) from error
-    headers = source.datasets if source is not None else ()
-    paths = []
-    for k, plane in enumerate(pixels):
-        instance = copy.deepcopy(series)
-        instance.SOPInstanceUID = generate_uid(prefix=None)
-        instance.InstanceNumber = k + 1
-        if "ImageIndex" in instance:  # PET Image (PS3.3 C.8.9.4)
-            instance.ImageIndex = k + 1
-        _place(instance, grid, k)
-        if len(headers) == grid.shape[2]:
-            _refer(instance, headers[k])
-        elif len(headers) == 1:
-            _refer(instance, headers[0])
-        instance.PixelData = _even(plane.tobytes())
-        instance["PixelData"].VR = "OW" if instance.BitsAllocated == 16 else "OB"
-        paths.append(save_instance(instance, folder / f"{k + 1:04d}.dcm"))
-    return paths
+    return folder
 
 
-def _place(instance: Dataset, grid: Grid, k: int) -> None:
+def place(instance: Dataset, grid: Grid, k: int) -> None:
     """Add the Image Plane module (PS3.3 C.7.6.2) of slice `k`."""
     lps, spacing = grid.affine_lps, grid.spacing_mm
     directions = lps[:3, :3] / np.asarray(spacing)
     position = lps[:3, 2] * k + lps[:3, 3]
-    instance.ImagePositionPatient = _decimals(position)
-    instance.ImageOrientationPatient = _decimals(directions[:, :2].T.ravel())
-    instance.PixelSpacing = _decimals((spacing[1], spacing[0]))
-    instance.SliceThickness = _decimals(spacing[2:])[0]
+    instance.ImagePositionPatient = decimals(position)
+    instance.ImageOrientationPatient = decimals(directions[:, :2].T.ravel())
+    instance.PixelSpacing = decimals((spacing[1], spacing[0]))
+    instance.SliceThickness = decimals(spacing[2:])[0]
     instance.SpacingBetweenSlices = instance.SliceThickness
     normal = np.cross(directions[:, 0], directions[:, 1])
-    instance.SliceLocation = _decimals([float(normal @ position)])[0]
+    instance.SliceLocation = decimals([float(normal @ position)])[0]
     instance.PatientOrientation = [_DICOM_LETTERS.get(c, c) for c in grid.orientation[:2]]
 
 
-def _decimals(numbers: Iterable[float]) -> list[DSfloat]:
+def decimals(numbers: Iterable[float]) -> list[DSfloat]:
+    """Decimal strings of 16 characters at most, without negative zeros."""
     return [DSfloat(float(number) + 0.0, auto_format=True) for number in numbers]
 
 
-def _refer(instance: Dataset, header: Dataset) -> None:
-    if "SOPClassUID" not in header or "SOPInstanceUID" not in header:
-        return
-    item = Dataset()
-    item.ReferencedSOPClassUID = header.SOPClassUID
-    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
-    purpose = codes.DCM.SourceImageForImageProcessingOperation
-    item.PurposeOfReferenceCodeSequence = [code_item(purpose)]
-    instance.SourceImageSequence = [item]
+def show(instance: Dataset, window: tuple[float, float]) -> None:
+    """Add the VOI LUT module (PS3.3 C.11.2): low and high, in rescaled values."""
+    low, high = window
+    width = max(high - low, 1e-6)
+    instance.WindowCenter = DSfloat((low + high) / 2, auto_format=True)
+    instance.WindowWidth = DSfloat(width, auto_format=True)
+    if width < 1:  # which the default function, LINEAR, does not allow
+        instance.VOILUTFunction = "LINEAR_EXACT"
 
 
-def _even(data: bytes) -> bytes:
-    return data if len(data) % 2 == 0 else data + b"\0"
+def set_pixels(instance: Dataset, pixels: NDArray[np.generic]) -> None:
+    """Set Pixel Data, padded to an even length (PS3.5 section 8.1.1)."""
+    data = pixels.tobytes()
+    instance.PixelData = data if len(data) % 2 == 0 else data + b"\0"
+    instance["PixelData"].VR = "OW" if instance.BitsAllocated == 16 else "OB"
 
 
 def save_instance(instance: Dataset, path: Path) -> Path:

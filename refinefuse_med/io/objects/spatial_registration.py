@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import SpatialRegistrationStorage, generate_uid
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import SpatialRegistrationStorage
 from pydicom.valuerep import DSfloat
 
 from refinefuse_med.errors import InputError
+from refinefuse_med.io.objects.codes import code_item
 from refinefuse_med.io.objects.derived import derive_series
+from refinefuse_med.io.objects.references import list_references, reference
 from refinefuse_med.io.objects.slices import save_instance
+from refinefuse_med.io.objects.uids import new_uid
 from refinefuse_med.volume import SourceHeader
 
 if TYPE_CHECKING:
@@ -23,6 +28,12 @@ __all__ = ["write_registration"]
 
 _SERIES_OFFSET: Final = 3
 _RIGID_TOLERANCE: Final = 1e-6
+_TYPES: Final[Mapping[str, Code]] = {
+    "header": codes.DCM.FrameOfReferenceIdentity,
+    "rigid": codes.DCM.ImageContentBasedAlignment,
+    "affine": codes.DCM.ImageContentBasedAlignment,
+}
+"""Registration Type (PS3.16 CID 7100) of the methods that have one."""
 
 
 def write_registration(
@@ -32,6 +43,7 @@ def write_registration(
     path: str | Path,
     *,
     study: Dataset,
+    method: str = "rigid",
     description: str = "RefineFuse registration",
 ) -> Path:
     """Write where the moving series lies in the frame of reference of the fixed one.
@@ -46,6 +58,8 @@ def write_registration(
         A DICOM file.
     study : Dataset
         From `refinefuse_med.io.objects.derived.derive_study`.
+    method : str
+        How the two were registered; told in codes of PS3.16 CID 7100.
     description : str
         Series Description.
 
@@ -72,21 +86,21 @@ def write_registration(
         offset=_SERIES_OFFSET,
         sources=[fixed, moving],
     )
-    instance.SOPInstanceUID = generate_uid(prefix=None)
+    instance.SOPInstanceUID = new_uid(instance.SeriesInstanceUID, 0)
     instance.InstanceNumber = 1
     instance.ContentLabel = "REGISTRATION"
     instance.ContentDescription = None
     instance.ContentCreatorName = None
     moving_to_fixed = np.linalg.inv(np.asarray(matrix_fixed_to_moving_lps, dtype=np.float64))
     instance.RegistrationSequence = [
-        _registered(fixed, np.eye(4)),
-        _registered(moving, moving_to_fixed),
+        _registered(fixed, np.eye(4), codes.DCM.FrameOfReferenceIdentity),
+        _registered(moving, moving_to_fixed, _TYPES.get(method)),
     ]
-    _list_references(instance, (fixed, moving))
+    list_references(instance, (fixed, moving))
     return save_instance(instance, Path(path))
 
 
-def _registered(source: SourceHeader, to_fixed: np.ndarray) -> Dataset:
+def _registered(source: SourceHeader, to_fixed: np.ndarray, how: Code | None) -> Dataset:
     rotation = to_fixed[:3, :3]
     is_rigid = np.abs(rotation @ rotation.T - np.eye(3)).max() <= _RIGID_TOLERANCE
     matrix = Dataset()
@@ -95,40 +109,12 @@ def _registered(source: SourceHeader, to_fixed: np.ndarray) -> Dataset:
         DSfloat(float(value) + 0.0, auto_format=True) for value in to_fixed.ravel()
     ]
     registration = Dataset()
-    registration.RegistrationTypeCodeSequence = []  # type 2
+    registration.RegistrationTypeCodeSequence = [] if how is None else [code_item(how)]  # type 2
     registration.MatrixSequence = [matrix]
     item = Dataset()
     if uid := source.datasets[0].get("FrameOfReferenceUID"):
         item.FrameOfReferenceUID = uid
     # Where both share one frame of reference, only the images tell which is meant.
-    item.ReferencedImageSequence = [_reference(header) for header in source.datasets]
+    item.ReferencedImageSequence = [reference(header) for header in source.datasets]
     item.MatrixRegistrationSequence = [registration]
     return item
-
-
-def _reference(header: Dataset) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = header.SOPClassUID
-    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
-    return item
-
-
-def _list_references(instance: Dataset, sources: Iterable[SourceHeader]) -> None:
-    """Add the Common Instance Reference module (PS3.3 C.12.2)."""
-    own, others = [], []
-    for source in sources:
-        first = source.datasets[0]
-        series = Dataset()
-        series.SeriesInstanceUID = first.SeriesInstanceUID
-        series.ReferencedInstanceSequence = [_reference(header) for header in source.datasets]
-        if first.StudyInstanceUID == instance.StudyInstanceUID:
-            own.append(series)
-            continue
-        study = Dataset()
-        study.StudyInstanceUID = first.StudyInstanceUID
-        study.ReferencedSeriesSequence = [series]
-        others.append(study)
-    if own:
-        instance.ReferencedSeriesSequence = own
-    if others:
-        instance.StudiesContainingOtherReferencedInstancesSequence = others

@@ -2,21 +2,79 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from monai.data import MetaTensor
+from pydicom import dcmread
+from pydicom.dataset import Dataset
 
+from refinefuse_med.io.objects.blending import Layer, write_blending
+from refinefuse_med.io.objects.colour_bar import write_colour_bar
 from refinefuse_med.io.objects.derived import derive_study
+from refinefuse_med.io.objects.multiframe import write_multiframe_capture
+from refinefuse_med.io.objects.parametric_map import (
+    CONTRIBUTION,
+    FUNCTIONAL,
+    write_parametric_map,
+)
+from refinefuse_med.io.objects.references import can_be_referred_to
 from refinefuse_med.io.objects.registered_series import write_registered_series
 from refinefuse_med.io.objects.secondary_capture import write_secondary_capture
+from refinefuse_med.io.objects.slices import make_folder
 from refinefuse_med.io.objects.spatial_registration import write_registration
-from refinefuse_med.volume import SourceHeader, source_of
+from refinefuse_med.io.values import scale_of
+from refinefuse_med.volume import Keys, SourceHeader, get_meta, modality_of, source_of
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["write_dicom"]
+__all__ = ["DicomOptions", "Shown", "write_dicom"]
+
+
+@dataclass(frozen=True)
+class DicomOptions:
+    """Which objects are written, and how.
+
+    Attributes
+    ----------
+    multiframe : bool
+        The fused volume as one multi-frame object, ``fused.dcm``, instead of slices.
+    quantitative : bool
+        The functional volume as a Parametric Map, ``functional_registered.dcm``, float32,
+        instead of 16-bit images of its modality.
+    colour_bar : bool
+        Also ``colour_bar.dcm``, where the fused volume is in colour.
+    seed : str or None
+        What new UIDs are made from; random ones where None.
+    """
+
+    multiframe: bool = False
+    quantitative: bool = False
+    colour_bar: bool = False
+    seed: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """How the two volumes are shown in the fused one.
+
+    Attributes
+    ----------
+    anatomical, functional : (float, float)
+        Windows: low and high, in the units of each.
+    colours : array, shape (256, 3), uint8, or None
+        Palette of the functional volume; None: grey.
+    palette : str
+        Its name.
+    """
+
+    anatomical: tuple[float, float]
+    functional: tuple[float, float]
+    colours: NDArray[np.uint8] | None = None
+    palette: str = "none"
 
 
 def write_dicom(
@@ -26,15 +84,20 @@ def write_dicom(
     source: SourceHeader,
     *,
     matrix_fixed_to_moving_lps: ArrayLike | None = None,
-    window: tuple[float, float] | None = None,
+    method: str = "rigid",
+    shown: Shown | None = None,
+    contribution: MetaTensor | None = None,
     description: str = "RefineFuse fused",
+    options: DicomOptions | None = None,
 ) -> list[Path]:
-    """Write ``fused/*.dcm``, ``functional_registered/*.dcm`` and ``registration.dcm``.
+    """Write every object of a fusion into one folder.
 
     Parameters
     ----------
     folder : Path
-        Made where it does not exist.
+        Made where it does not exist. Gets ``fused/*.dcm`` and ``functional_registered/*.dcm``
+        (or ``.dcm`` files of these names, see `options`), and, where both inputs were DICOM
+        series, ``registration.dcm`` and ``blending.dcm``.
     fused : MetaTensor
         As in `refinefuse_med.io.write_secondary_capture`.
     functional_registered : MetaTensor, shape (1, I, J, K)
@@ -42,11 +105,18 @@ def write_dicom(
     source : SourceHeader
         Of the anatomical volume.
     matrix_fixed_to_moving_lps : array, shape (4, 4), optional
-        Without it, or where an input was no DICOM series, no registration is written.
-    window : (float, float), optional
-        Low and high of the functional volume to show at first.
+        Where the functional scan lies; without it, its whole series counts as source of each
+        slice.
+    method : str
+        How the two were registered. Neither a registration nor a blending is written where they
+        were not (``none``), nor where a matrix does not say it all (``deformable``).
+    shown : Shown, optional
+        Windows and palette; recorded in the objects, and what the blending shows.
+    contribution : MetaTensor, shape (1, I, J, K), optional
+        Share of the functional volume in the fused brightness; becomes ``contribution.dcm``.
     description : str
         Series Description of the fused series.
+    options : DicomOptions, optional
 
     Returns
     -------
@@ -58,29 +128,131 @@ def write_dicom(
     GeometryError
         The grid is sheared.
     OutputError
-        A file cannot be written.
+        A file cannot be written, or the volume is too large for one object.
     """
-    folder = Path(folder)
+    folder = make_folder(folder)
+    options = options or DicomOptions()
     functional = source_of(functional_registered)
-    study = derive_study(source, fused)
-    paths = write_secondary_capture(
-        fused,
-        source,
-        folder / "fused",
-        description=description,
-        functional=functional,
-        study=study,
+    units = get_meta(functional_registered, Keys.UNITS) or "a.u."
+    study = derive_study(source, fused, options.seed)
+    common = _Common(
+        study=study, functional=functional, matrix_fixed_to_moving_lps=matrix_fixed_to_moving_lps
     )
-    paths += write_registered_series(
-        functional_registered,
-        source,
-        folder / "functional_registered",
-        window=window,
-        study=study,
-    )
-    if matrix_fixed_to_moving_lps is not None and source.datasets and functional.datasets:
-        path = folder / "registration.dcm"
+    details = _details(shown, units)
+    if options.multiframe:
+        paths = [
+            write_multiframe_capture(
+                fused,
+                source,
+                folder / "fused.dcm",
+                description=description,
+                details=details,
+                **common,
+            )
+        ]
+    else:
+        paths = write_secondary_capture(
+            fused, source, folder / "fused", description=description, details=details, **common
+        )
+    window = shown.functional if shown else None
+    name = "functional_registered"
+    if options.quantitative:
         paths.append(
-            write_registration(matrix_fixed_to_moving_lps, source, functional, path, study=study)
+            write_parametric_map(
+                functional_registered,
+                source,
+                folder / f"{name}.dcm",
+                FUNCTIONAL,
+                window=window,
+                **common,
+            )
+        )
+    else:
+        paths += write_registered_series(
+            functional_registered, source, folder / name, window=window, **common
+        )
+    if contribution is not None:
+        paths.append(
+            write_parametric_map(
+                contribution,
+                source,
+                folder / "contribution.dcm",
+                CONTRIBUTION,
+                window=(0.0, 1.0),
+                **common,
+            )
+        )
+    if matrix_fixed_to_moving_lps is not None and method not in ("none", "deformable"):
+        layers = _layers(shown, source, functional, functional_registered)
+        paths += _relate(layers, matrix_fixed_to_moving_lps, method, study, folder)
+    if options.colour_bar and shown is not None and shown.colours is not None:
+        paths.append(
+            write_colour_bar(
+                shown.colours,
+                shown.functional,
+                folder / "colour_bar.dcm",
+                units=units,
+                title=f"{modality_of(functional_registered)}, {shown.palette}",
+                study=study,
+                sources=(source, functional),
+            )
         )
     return paths
+
+
+class _Common(TypedDict):
+    """What all writers of volumes take."""
+
+    study: Dataset
+    functional: SourceHeader
+    matrix_fixed_to_moving_lps: ArrayLike | None
+
+
+def _relate(
+    layers: tuple[Layer, Layer],
+    matrix_fixed_to_moving_lps: ArrayLike,
+    method: str,
+    study: Dataset,
+    folder: Path,
+) -> list[Path]:
+    """Write how the two source series lie to each other, and how they are shown together."""
+    fixed, moving = (layer.source for layer in layers)
+    named = (can_be_referred_to(header) for header in (*fixed.datasets, *moving.datasets))
+    if not fixed.datasets or not moving.datasets or not all(named):
+        return []
+    registration = write_registration(
+        matrix_fixed_to_moving_lps,
+        fixed,
+        moving,
+        folder / "registration.dcm",
+        study=study,
+        method=method,
+    )
+    if layers[0].window is None:
+        return [registration]
+    blending = folder / "blending.dcm"
+    return [registration, write_blending(*layers, dcmread(registration), blending, study=study)]
+
+
+def _details(shown: Shown | None, units: str) -> str:
+    if shown is None:
+        return ""
+    (a_low, a_high), (f_low, f_high) = shown.anatomical, shown.functional
+    return (
+        f"anatomical window {a_low:g} to {a_high:g}, functional window {f_low:g} to {f_high:g} "
+        f"{units}, palette {shown.palette}"
+    )
+
+
+def _layers(
+    shown: Shown | None, source: SourceHeader, functional: SourceHeader, volume: MetaTensor
+) -> tuple[Layer, Layer]:
+    """The windows in the values that the files' own rescale gives: Bq/ml where we have SUV."""
+    if shown is None or not functional.datasets:
+        return Layer(source), Layer(functional)
+    factor = scale_of(functional.datasets, modality_of(volume)).factor
+    low, high = shown.functional
+    return (
+        Layer(source, shown.anatomical),
+        Layer(functional, (low / factor, high / factor), shown.colours),
+    )

@@ -14,7 +14,7 @@ def _turned(axes: tuple[int, int, int], flips: tuple[int, int, int]) -> np.ndarr
     return affine
 
 
-@pytest.fixture(params=["oblique", "axial", "flipped", "sagittal", "coronal"])
+@pytest.fixture(params=["oblique", "axial", "flipped", "sagittal", "coronal", "decubitus"])
 def affine(request, oblique) -> np.ndarray:
     return {
         "oblique": oblique,
@@ -22,4 +22,5 @@ def affine(request, oblique) -> np.ndarray:
         "flipped": _turned((0, 1, 2), (-1, -1, -1)),
         "sagittal": _turned((1, 2, 0), (-1, -1, 1)),
         "coronal": _turned((0, 2, 1), (1, -1, -1)),
+        "decubitus": _turned((1, 0, 2), (-1, 1, 1)),
     }[request.param]

@@ -7,7 +7,15 @@ import pytest
 
 from refinefuse_med.io.objects.registered_series import write_registered_series
 from refinefuse_med.volume import Grid, grid_of, make_volume
-from tests.io.dicom_sources import FRAME_UID, STUDY_UID, ct_source, mr_source, pet_source
+from tests.io.dicom_sources import (
+    FRAME_UID,
+    STUDY_UID,
+    ct_source,
+    enhanced_source,
+    mr_source,
+    nm_source,
+    pet_source,
+)
 from tests.io.objects.helpers import NIFTI, SHAPE, functional, headers_of, where
 
 
@@ -17,6 +25,7 @@ from tests.io.objects.helpers import NIFTI, SHAPE, functional, headers_of, where
         ("PT", "SUVbw", pet_source, "Positron Emission Tomography Image Storage"),
         ("PT", "Bq/ml", pet_source, "Positron Emission Tomography Image Storage"),
         ("CT", "HU", ct_source, "CT Image Storage"),
+        ("CT", "HU", lambda grid: enhanced_source(grid, "CT"), "CT Image Storage"),
         ("NM", "counts", None, "Secondary Capture Image Storage"),
         ("PT", "SUVbw", None, "Secondary Capture Image Storage"),
     ],
@@ -40,6 +49,20 @@ def test_registered_volume_keeps_class_values_and_place(
     np.testing.assert_allclose(position, where(oblique, (0, 0, 3)), atol=1e-3)
     assert headers[0].FrameOfReferenceUID == FRAME_UID
     assert headers[0].StudyInstanceUID == STUDY_UID
+
+
+def test_registered_spect_is_one_nuclear_medicine_image(tmp_path, oblique):
+    source = nm_source(Grid((4, 4, 3), np.diag([3.0, 3.0, 5.0, 1.0])))
+    volume = functional(oblique, "NM", "counts", source, 900)
+    (header,) = headers_of(write_registered_series(volume, mr_source(grid_of(volume)), tmp_path))
+    assert header.SOPClassUID.name == "Nuclear Medicine Image Storage"
+    assert header.ImageType == ["DERIVED", "PRIMARY", "RECON TOMO", "EMISSION"]
+    assert (header.NumberOfFrames, header.NumberOfSlices) == (SHAPE[2], SHAPE[2])
+    assert header.RadiopharmaceuticalInformationSequence[0].Radiopharmaceutical == "Tc-99m HMPAO"
+    (mapping,) = header.RealWorldValueMappingSequence
+    assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "{counts}"
+    values = header.pixel_array * mapping.RealWorldValueSlope
+    np.testing.assert_allclose(values.T, volume.numpy()[0], atol=900 / 32767)
 
 
 def test_registered_pet_says_its_units_and_keeps_what_suv_hangs_on(tmp_path, oblique):

@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from refinefuse_med.io import load_volume, write_dicom
+from refinefuse_med.io import DicomOptions, load_volume, write_dicom
 from refinefuse_med.volume import (
     Grid,
     Keys,
@@ -28,7 +28,7 @@ from tests.io.dicom_sources import FRAME_UID, mr_source, pet_source
 SHAPE = (7, 9, 5)
 
 
-def _write(folder, affine, source=None):
+def _write(folder, affine, source=None, options=None):
     grid = Grid(SHAPE, affine)
     rng = np.random.default_rng(0)
     fused = make_volume(rng.integers(0, 256, (3, *SHAPE), dtype=np.uint8), affine)
@@ -40,7 +40,12 @@ def _write(folder, affine, source=None):
         source=pet_source(Grid((4, 4, 3), np.eye(4))),
     )
     paths = write_dicom(
-        folder, fused, functional, source or mr_source(grid), matrix_fixed_to_moving_lps=np.eye(4)
+        folder,
+        fused,
+        functional,
+        source or mr_source(grid),
+        matrix_fixed_to_moving_lps=np.eye(4),
+        options=options,
     )
     return paths, functional
 
@@ -97,3 +102,21 @@ def test_validator_finds_no_error_in_a_real_study(tmp_path, shared_data):
         done = subprocess.run(["dciodvfy", "-new", out / path], capture_output=True, text=True)
         lines = (done.stdout + done.stderr).splitlines()
         assert [line for line in lines if "Error" in line] == []
+
+
+def _uids(folder):
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in folder.rglob("*.dcm")]
+    keys = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
+    return {tuple(str(header[key].value) for key in (*keys, "PatientID")) for header in headers}
+
+
+@pytest.mark.parametrize("source", [None, SourceHeader("nifti")], ids=["DICOM", "NIfTI"])
+def test_uids_are_those_of_the_seed(tmp_path, oblique, source):
+    source = source or mr_source(Grid(SHAPE, oblique))
+    for name, seed in {"a": "x", "b": "x", "c": "y", "d": None, "e": None}.items():
+        _write(tmp_path / name, oblique, source, DicomOptions(seed=seed))
+    sets = [_uids(tmp_path / name) for name in "abcde"]
+    assert sets[0] == sets[1]
+    for other in sets[2:]:
+        assert sets[0].isdisjoint(other)
+    assert sets[3].isdisjoint(sets[4])

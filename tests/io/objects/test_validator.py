@@ -1,71 +1,70 @@
-"""Every object, as dciodvfy of dicom3tools sees it."""
+"""Every object of every kind of source, as dciodvfy and dcentvfy of dicom3tools see it."""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
 
-from refinefuse_med.io.objects.registered_series import write_registered_series
-from refinefuse_med.io.objects.secondary_capture import write_secondary_capture
-from refinefuse_med.volume import Grid, make_volume
-from tests.io.dicom_sources import ct_source, mr_source, pet_source
-from tests.io.objects.helpers import (
-    NIFTI,
-    SHAPE,
-    colour,
-    functional,
-    registration,
-    validation_errors,
-)
+from refinefuse_med.io import DicomOptions, Shown, write_dicom
+from refinefuse_med.volume import Grid, grid_of, make_volume
+from tests.io.dicom_sources import ct_source, enhanced_source, mr_source, nm_source, pet_source
+from tests.io.objects.helpers import NIFTI, SHAPE, colour, functional, validation_errors
 
-
-def _written(tmp_path, oblique, case):
-    grid = Grid(SHAPE, oblique)
-    old = Grid((4, 4, 3), np.diag([3.0, 3.0, 5.0, 1.0]))
-    sources = {
-        "plain": mr_source(grid),
-        "no body part": mr_source(grid, BodyPartExamined=None),
-        "paired body part": mr_source(grid, BodyPartExamined="EXTREMITY"),
-        "faulty": mr_source(grid, StudyID="longer than sixteen characters"),
-        "nothing known": NIFTI,
-    }
-    registered = {
-        "PET": functional(oblique, "PT", "SUVbw", pet_source(old)),
-        "PET in Bq/ml": functional(oblique, "PT", "Bq/ml", pet_source(old)),
-        "CT": functional(oblique, "CT", "HU", ct_source(old)),
-        "NM": functional(oblique, "NM", "counts"),
-    }
-    if case.startswith("registration"):
-        return [registration(tmp_path, np.eye(4), same_study=case == "registration")[0]]
-    if case in registered:
-        return write_registered_series(registered[case], sources["plain"], tmp_path)
-    if case == "grey":
-        grey = make_volume(np.full(SHAPE, 0.5), oblique)
-        return write_secondary_capture(grey, sources["plain"], tmp_path)
-    return write_secondary_capture(colour(oblique), sources[case], tmp_path)
+ANATOMICAL = {
+    "MR": mr_source,
+    "CT": ct_source,
+    "enhanced MR": enhanced_source,
+    "decubitus": lambda grid: mr_source(grid, PatientPosition="HFDR"),
+    "no body part": lambda grid: mr_source(grid, BodyPartExamined=None),
+    "paired body part": lambda grid: mr_source(grid, BodyPartExamined="EXTREMITY"),
+    "faulty": lambda grid: mr_source(grid, StudyID="longer than sixteen characters"),
+    "no patient": lambda grid: mr_source(
+        grid, PatientName=None, PatientID=None, PatientSex=None, FrameOfReferenceUID=None
+    ),
+    "nothing known": lambda _: NIFTI,
+}
+FUNCTIONAL = {
+    "PET": ("PT", "SUVbw", pet_source),
+    "PET in Bq/ml": ("PT", "Bq/ml", pet_source),
+    "PET of another study": ("PT", "SUVbw", lambda g: pet_source(g, StudyInstanceUID="2.25.77")),
+    "CT": ("CT", "HU", ct_source),
+    "enhanced CT": ("CT", "HU", lambda grid: enhanced_source(grid, "CT")),
+    "NM": ("NM", "counts", nm_source),
+    "NIfTI": ("PT", "SUVbw", lambda _: NIFTI),
+}
+CASES = [(name, "PET") for name in ANATOMICAL] + [("MR", name) for name in list(FUNCTIONAL)[1:]]
+ALL = DicomOptions(multiframe=True, quantitative=True, colour_bar=True, seed="a")
 
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
 @pytest.mark.filterwarnings("ignore:The value length:UserWarning")
-@pytest.mark.parametrize(
-    "case",
-    [
-        "plain",
-        "no body part",
-        "paired body part",
-        "faulty",
-        "nothing known",
-        "grey",
-        "PET",
-        "PET in Bq/ml",
-        "CT",
-        "NM",
-        "registration",
-        "registration across studies",
-    ],
-)
-def test_validator_finds_no_error(tmp_path, oblique, case):
-    path = _written(tmp_path, oblique, case)[-1]
-    assert validation_errors(path) == []
+@pytest.mark.parametrize("options", [DicomOptions(), ALL], ids=["default", "all options"])
+@pytest.mark.parametrize(("anatomical", "moving"), CASES)
+def test_validator_finds_no_error(tmp_path, oblique, anatomical, moving, options):
+    modality, units, make = FUNCTIONAL[moving]
+    volume = functional(
+        oblique, modality, units, make(Grid((4, 4, 3), np.diag([3.0, 3.0, 5.0, 1.0])))
+    )
+    grey = modality == "CT"
+    fused = make_volume(np.full(SHAPE, 0.5), oblique) if grey else colour(oblique)
+    paths = write_dicom(
+        tmp_path,
+        fused,
+        volume,
+        ANATOMICAL[anatomical](grid_of(volume)),
+        matrix_fixed_to_moving_lps=np.eye(4),
+        shown=Shown((0, 900), (0, 8), None if grey else np.zeros((256, 3), np.uint8)),
+        contribution=make_volume(np.full(SHAPE, 0.25), oblique, units="ratio"),
+        options=options,
+    )
+    # The slices of a series differ in place and number alone.
+    for path in {path.parent / path.name.replace("0001", "0006"): path for path in paths}:
+        if path.exists():
+            assert validation_errors(path) == []
+    done = subprocess.run(
+        ["dcentvfy", *(str(path) for path in paths)], capture_output=True, text=True
+    )
+    assert "Error" not in done.stdout + done.stderr
