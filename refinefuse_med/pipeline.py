@@ -23,7 +23,7 @@ from refinefuse_med.errors import InputError, RegistrationFailedError
 from refinefuse_med.network import RefineFuse
 from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_med.registration import RegistrationResult
-from refinefuse_med.results import FusedPicture, FusionResult, RegisteredPair
+from refinefuse_med.results import FusedPicture, FusionResult, RegisteredPair, ShownPair
 from refinefuse_med.volume import (
     Keys,
     affine_ras,
@@ -41,10 +41,12 @@ __all__ = [
     "FusedPicture",
     "FusionResult",
     "RegisteredPair",
+    "ShownPair",
     "fuse",
     "fuse_pair",
     "fuse_registered",
     "register_pair",
+    "show_pair",
 ]
 
 _DIFFERENT_PATIENTS: Final = "the patient IDs of the two scans differ"
@@ -112,25 +114,17 @@ def fuse_registered(
 
     Outside `field_of_view`, shape (I, J, K), the anatomy is shown alone.
     """
-    windows = {
-        "anatomical": _window(anatomical, config.anatomical_window, "anatomical"),
-        "functional": _window(functional, config.functional_window, "functional", field_of_view),
-    }
-    grey = colour.apply_window(anatomical.as_tensor()[0], windows["anatomical"])
-    scalar = colour.apply_window(functional.as_tensor()[0], windows["functional"])
-    name = colour.resolve_colormap(config.colormap, modality_of(functional))
-
-    rgb = colour.colourise(scalar, name) * field_of_view
+    shown = show_pair(anatomical, functional, field_of_view, config)
     run = engine.fuse(
-        grey,
-        colour.luminance(rgb),
+        shown.grey,
+        colour.luminance(shown.rgb),
         affine_ras(anatomical),
         monitor=monitor,
         field_of_view=field_of_view,
     )
     fused = run.fused
-    if name != "none":
-        fused = colour.to_bytes(colour.recolour(run.fused, rgb, config.keep))
+    if shown.colormap != "none":
+        fused = colour.to_bytes(colour.recolour(run.fused, shown.rgb, config.keep))
     picture = make_volume(
         fused,
         affine_ras(anatomical),
@@ -139,11 +133,32 @@ def fuse_registered(
     )
     return FusedPicture(
         fused=picture,
-        functional_rgb=colour.to_bytes(rgb),
-        colormap=name,
-        colours=colour.palette(name),
-        windows=windows,
+        functional_rgb=colour.to_bytes(shown.rgb),
+        colormap=shown.colormap,
+        colours=colour.palette(shown.colormap),
+        windows=shown.windows,
         run=run,
+    )
+
+
+def show_pair(
+    anatomical: MetaTensor,
+    functional: MetaTensor,
+    field_of_view: torch.Tensor,
+    config: ColourConfig,
+) -> ShownPair:
+    """Window and colour two volumes that lie on one grid: what a reader sees of either."""
+    windows = {
+        "anatomical": _window(anatomical, config.anatomical_window, "anatomical"),
+        "functional": _window(functional, config.functional_window, "functional", field_of_view),
+    }
+    scalar = colour.apply_window(functional.as_tensor()[0], windows["functional"])
+    name = colour.resolve_colormap(config.colormap, modality_of(functional))
+    return ShownPair(
+        grey=colour.apply_window(anatomical.as_tensor()[0], windows["anatomical"]),
+        rgb=colour.colourise(scalar, name) * field_of_view,
+        colormap=name,
+        windows=windows,
     )
 
 

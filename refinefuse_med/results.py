@@ -17,7 +17,30 @@ from refinefuse_med.engine import EngineResult
 from refinefuse_med.registration import RegistrationResult
 from refinefuse_med.volume import Keys, get_meta, grid_of, like, make_volume, source_of
 
-__all__ = ["FusedPicture", "FusionResult", "RegisteredPair"]
+__all__ = ["FusedPicture", "FusionResult", "RegisteredPair", "ShownPair"]
+
+
+@dataclass(frozen=True, eq=False)
+class ShownPair:
+    """What a reader sees of two volumes on one grid, before they are fused.
+
+    Attributes
+    ----------
+    grey : torch.Tensor
+        Shape (I, J, K), in [0, 1]: the anatomical volume in its window.
+    rgb : torch.Tensor
+        Shape (3, I, J, K), in [0, 1]: the functional volume in its palette; black outside the
+        field of view.
+    colormap : str
+        Name of the palette; ``none``: grey.
+    windows : dict
+        Window of ``anatomical`` and ``functional``, in their units.
+    """
+
+    grey: torch.Tensor
+    rgb: torch.Tensor
+    colormap: str
+    windows: dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, eq=False)

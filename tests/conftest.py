@@ -74,3 +74,14 @@ def head_pair() -> tuple:
         phantom(pt_affine, (37, 41, 31), "PT"), pt_affine, modality="PT", units="SUVbw"
     )
     return mr, pt
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory, head_pair: tuple) -> dict[str, Path]:
+    """The phantom pair as NIfTI files."""
+    from refinefuse_med.io import write_nifti
+
+    folder = tmp_path_factory.mktemp("scans")
+    for volume, name in zip(head_pair, ("mr.nii.gz", "pet.nii.gz"), strict=True):
+        write_nifti(volume, folder / name)
+    return {"anatomical": folder / "mr.nii.gz", "functional": folder / "pet.nii.gz"}

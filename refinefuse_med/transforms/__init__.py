@@ -16,6 +16,16 @@ from refinefuse_med.transforms.register import (
     CoRegisterDict,
 )
 from refinefuse_med.transforms.save import SaveFused, SaveFusedD, SaveFusedd, SaveFusedDict
+from refinefuse_med.transforms.steps import (
+    ColourFused,
+    ColourFusedD,
+    ColourFusedd,
+    ColourFusedDict,
+    PrepareFusion,
+    PrepareFusionD,
+    PrepareFusiond,
+    PrepareFusionDict,
+)
 
 __all__ = [
     "CoRegister",
@@ -26,6 +36,10 @@ __all__ = [
     "ColourFunctionalD",
     "ColourFunctionalDict",
     "ColourFunctionald",
+    "ColourFused",
+    "ColourFusedD",
+    "ColourFusedDict",
+    "ColourFusedd",
     "DicomWriter",
     "FuseVolumes",
     "FuseVolumesD",
@@ -35,6 +49,10 @@ __all__ = [
     "LoadVolumeD",
     "LoadVolumeDict",
     "LoadVolumed",
+    "PrepareFusion",
+    "PrepareFusionD",
+    "PrepareFusionDict",
+    "PrepareFusiond",
     "SaveFused",
     "SaveFusedD",
     "SaveFusedDict",

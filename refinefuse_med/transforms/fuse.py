@@ -13,11 +13,10 @@ from monai.utils import TransformBackends
 
 from refinefuse_med.config import ColourConfig, EngineConfig
 from refinefuse_med.engine import Engine
-from refinefuse_med.errors import GeometryError
 from refinefuse_med.network import RefineFuse
 from refinefuse_med.pipeline import FusedPicture, fuse_registered
-from refinefuse_med.transforms.metadata import require_geometry, with_history_of
-from refinefuse_med.volume import grid_of, like, require_scalar
+from refinefuse_med.transforms.metadata import require_pair, with_history_of
+from refinefuse_med.volume import like
 
 __all__ = ["FuseVolumes", "FuseVolumesD", "FuseVolumesDict", "FuseVolumesd"]
 
@@ -83,15 +82,7 @@ class FuseVolumes(Transform):
         field_of_view: torch.Tensor | None = None,
     ) -> FusedPicture:
         """As the call, with the contribution of either scan, the windows and the palette."""
-        require_scalar(require_geometry(anatomical))
-        require_scalar(require_geometry(functional))
-        if not grid_of(anatomical).same_as(grid_of(functional)):
-            raise GeometryError(
-                "the two volumes do not lie on one grid", hint="register them first (CoRegister)"
-            )
-        seen = torch.ones(anatomical.shape[1:], dtype=torch.bool)
-        if field_of_view is not None:
-            seen = torch.as_tensor(field_of_view).reshape(seen.shape).bool()
+        seen = require_pair(anatomical, functional, field_of_view)
         picture = fuse_registered(anatomical, functional, seen, self.colour, self.engine)
         with_history_of(anatomical, picture.fused)
         return picture

@@ -1,4 +1,4 @@
-"""The phantom pair as files, and a registration of it that is known exactly."""
+"""A registration of the phantom pair that is known exactly."""
 
 from __future__ import annotations
 
@@ -6,16 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from refinefuse_med.io import write_nifti
 from refinefuse_med.registration import RegistrationResult
-
-
-@pytest.fixture(scope="session")
-def files(tmp_path_factory, head_pair) -> dict:
-    folder = tmp_path_factory.mktemp("scans")
-    for volume, name in zip(head_pair, ("mr.nii.gz", "pet.nii.gz"), strict=True):
-        write_nifti(volume, folder / name)
-    return {"anatomical": folder / "mr.nii.gz", "functional": folder / "pet.nii.gz"}
 
 
 @pytest.fixture
