@@ -85,3 +85,9 @@ def files(tmp_path_factory: pytest.TempPathFactory, head_pair: tuple) -> dict[st
     for volume, name in zip(head_pair, ("mr.nii.gz", "pet.nii.gz"), strict=True):
         write_nifti(volume, folder / name)
     return {"anatomical": folder / "mr.nii.gz", "functional": folder / "pet.nii.gz"}
+
+
+@pytest.fixture(autouse=True)
+def _own_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test makes or reads the key in the configuration folder of whoever runs it."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

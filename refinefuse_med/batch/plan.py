@@ -11,11 +11,11 @@ from refinefuse_med.batch.estimate import Estimate, estimate_of
 from refinefuse_med.batch.pairing import DEFAULT_MAX_DAYS, Match, match_scans
 from refinefuse_med.batch.pairs_file import read_pairs
 from refinefuse_med.batch.persons import Person, persons_of
-from refinefuse_med.batch.pseudonyms import Pseudonyms
 from refinefuse_med.batch.scan import scan_tree
 from refinefuse_med.batch.score import Score, affinity_of, score_of
 from refinefuse_med.errors import NoPairError
 from refinefuse_med.io import Inspection, SeriesEntry
+from refinefuse_med.pseudonyms import Pseudonyms
 
 __all__ = ["BatchPlan", "Leftover", "Pair", "Scan", "make_plan"]
 

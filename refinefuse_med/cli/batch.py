@@ -81,7 +81,7 @@ def batch(
 
     from refinefuse_med import io
     from refinefuse_med.batch.plan import make_plan
-    from refinefuse_med.batch.pseudonyms import Pseudonyms
+    from refinefuse_med.pseudonyms import Pseudonyms
 
     if not dry_run and not resume:
         io.AtomicFolder(

@@ -8,10 +8,10 @@ import pytest
 
 from refinefuse_med.batch import plan
 from refinefuse_med.batch.plan import make_plan
-from refinefuse_med.batch.pseudonyms import Pseudonyms
 from refinefuse_med.errors import NoPairError, UsageError
 from refinefuse_med.io import Inspection, SeriesEntry
 from refinefuse_med.io.identity import Identity
+from refinefuse_med.pseudonyms import Pseudonyms
 
 KEY = Pseudonyms(bytes(32))
 

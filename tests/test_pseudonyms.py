@@ -2,8 +2,8 @@ import stat
 
 import pytest
 
-from refinefuse_med.batch.pseudonyms import Pseudonyms
 from refinefuse_med.errors import InputError
+from refinefuse_med.pseudonyms import Pseudonyms
 
 
 def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path):
