@@ -103,6 +103,9 @@ def read_dataset(file: DicomFile) -> Dataset:
             dataset = _parse(stream, file.base_name)
     except (OSError, NotDicomError) as error:
         raise InputError("cannot be read any more", where=file.base_name) from error
+    for tag, element in file.header.items():
+        if tag in dataset:  # settled already
+            dataset[tag] = element
     settle(dataset)
     return dataset
 

@@ -60,10 +60,16 @@ class Scale:
         """Rescale one image; also tell how many of its voxels were padding."""
         if "ModalityLUTSequence" in header:
             rescaled = np.asarray(apply_modality_lut(stored, header), dtype=np.float64)
+            slope, intercept = 1.0, 0.0
         else:
-            rescaled = stored * np.float64(frame.slope) + frame.intercept
+            rescaled, slope, intercept = stored, frame.slope, frame.intercept
         factor = self.factors[frame.file] if self.factors else self.factor
-        values = (rescaled * factor).astype(np.float32)
+        if slope * factor == 1.0:
+            values = rescaled.astype(np.float32)
+            values += np.float32(intercept * factor)
+        else:
+            scaled = rescaled * np.float64(slope * factor) + intercept * factor
+            values = scaled.astype(np.float32)
         if self.padding is None:
             return values, 0
         low, high = self.padding
