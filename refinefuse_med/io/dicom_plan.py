@@ -116,7 +116,9 @@ def plans(stack: Stack, *, allow_gaps: bool = False) -> tuple[Plan, ...]:
     found = frames_of(headers)
     frames, size = found.frames, _size(stack.header)
     if "MOSAIC" in image_type(stack.header):
-        frames, size = mosaic_frames(files, frames)
+        frames, size = mosaic_frames(files, found.with_traits())
+    elif len(set(place_numbers(frames))) < len(frames):
+        frames = found.with_traits()
     if any(file.mended for file in files):
         warnings.append("numbers with a decimal comma were read as if with a point")
     if "Secondary Capture" in uid_name(text(stack.header, "SOPClassUID")):

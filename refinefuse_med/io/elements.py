@@ -153,21 +153,17 @@ def image_type(header: Dataset) -> tuple[str, ...]:
     return tuple(str(v).upper() for v in ([value] if isinstance(value, str) else value))
 
 
-_TEXTS: Final = frozenset("AE AS CS DA DT LO LT OB OW PN SH ST TM UC UI UN UR UT".split())
-"""Value representations whose values pydicom takes as they are."""
-
-
 def settle(header: Dataset) -> bool:
-    """Convert numbers and sequences now, not when they are used; tell whether one was mended.
+    """Convert every element now, rather than when it is used; tell whether a number was mended.
 
     A decimal comma becomes a point; an element that cannot be converted is as good as absent.
-    Texts can always be converted, and most of them are never used.
+    pydicom's remarks on odd values, which quote them, are not shown.
     """
     mended = False
     with quiet():
         for tag, raw in list(header.items()):
-            if isinstance(raw, RawDataElement) and raw.VR in _TEXTS:
-                continue
+            if not isinstance(raw, RawDataElement) and not isinstance(raw.value, Sequence):
+                continue  # converted already
             try:
                 mended |= _mend_decimal_comma(header, tag)
                 element = header[tag]

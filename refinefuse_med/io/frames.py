@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -27,10 +27,18 @@ _RECONSTRUCTED: Final = ("RECON TOMO", "RECON GATED TOMO")
 
 @dataclass(frozen=True)
 class Frames:
-    """Every image plane of a stack, and what had to be assumed."""
+    """Every image plane of a stack, and what had to be assumed.
+
+    ``traits`` finds those of a frame, by its number; few stacks need them.
+    """
 
     frames: tuple[Frame, ...]
+    traits: Callable[[int], dict[str, object]]
     warnings: tuple[str, ...] = ()
+
+    def with_traits(self) -> tuple[Frame, ...]:
+        """The frames, each with what may tell it from another at its place."""
+        return tuple(replace(f, traits=self.traits(n)) for n, f in enumerate(self.frames))
 
 
 def frames_of(headers: Sequence[Dataset]) -> Frames:
@@ -48,15 +56,20 @@ def frames_of(headers: Sequence[Dataset]) -> Frames:
     if count > MAX_FRAMES:
         raise InputError(f"{count} frames in one file, more than {MAX_FRAMES}")
     if "PerFrameFunctionalGroupsSequence" in first:
-        return Frames(_enhanced(first))
+        own = items(first, "PerFrameFunctionalGroupsSequence")
+        return Frames(
+            _enhanced(first), lambda n: {**traits_of(own[n]), **index_traits(first, own[n])}
+        )
     if is_nuclear(first):
         _refuse_planar(first)
         if count > 1 or (len(headers) == 1 and "ImagePositionPatient" not in first):
             return _nuclear(first)
-        return Frames(tuple(_single_nuclear(header, i) for i, header in enumerate(headers)))
+        frames = tuple(_single_nuclear(header, i) for i, header in enumerate(headers))
+        return Frames(frames, lambda n: traits_of(headers[n], depth=1))
     if count > 1:
         raise InputError("a multi-frame object without positions of its frames")
-    return Frames(tuple(_classic(header, i) for i, header in enumerate(headers)))
+    frames = tuple(_classic(header, i) for i, header in enumerate(headers))
+    return Frames(frames, lambda n: traits_of(headers[n], depth=1))
 
 
 def frame_count(header: Dataset) -> int:
@@ -72,7 +85,6 @@ def _classic(header: Dataset, file: int) -> Frame:
         orientation=numbers(header, "ImageOrientationPatient"),
         measures=header,
         rescale=header,
-        traits=traits_of(header, depth=1),
     )
 
 
@@ -87,7 +99,6 @@ def _single_nuclear(header: Dataset, file: int) -> Frame:
         orientation=numbers(detector, axes) or numbers(header, axes),
         measures=header,
         rescale=header,
-        traits=traits_of(header, depth=1),
     )
 
 
@@ -113,7 +124,6 @@ def _enhanced(header: Dataset) -> tuple[Frame, ...]:
             ),
             measures=macro(groups, "PixelMeasuresSequence"),
             rescale=macro(groups, "PixelValueTransformationSequence") or header,
-            traits={**traits_of(groups), **index_traits(header, groups)},
         )
         for index, groups in enumerate(own)
     )
@@ -174,11 +184,10 @@ def _nuclear(header: Dataset) -> Frames:
             orientation=orientation,
             measures=header,
             rescale=header,
-            traits=traits[index],
         )
         for index in range(count)
     )
-    return Frames(frames, tuple(warnings))
+    return Frames(frames, lambda n: traits[n], tuple(warnings))
 
 
 def _nuclear_vectors(header: Dataset, count: int) -> tuple[list[int], Sequence[dict[str, object]]]:
@@ -210,7 +219,6 @@ def _frame(
     orientation: tuple[float, ...],
     measures: Dataset,
     rescale: Dataset,
-    traits: dict[str, object],
 ) -> Frame:
     thickness = numbers(measures, "SpacingBetweenSlices") or numbers(measures, "SliceThickness")
     slope = numbers(rescale, "RescaleSlope")
@@ -224,7 +232,6 @@ def _frame(
         thickness_mm=abs(thickness[0]) if thickness else None,
         slope=slope[0] if slope else 1.0,
         intercept=intercept[0] if intercept else 0.0,
-        traits=traits,
     )
 
 

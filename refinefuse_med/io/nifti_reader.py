@@ -45,7 +45,7 @@ def read_nifti(path: Path, modality: str | None = None, frame: int | None = None
     Returns
     -------
     MetaTensor, shape (1, I, J, K) float32, or (3, I, J, K) uint8 for RGB24
-        With scl_slope and scl_inter applied; voxels without a value (NaN) around the scan are background.
+        With scl_slope and scl_inter applied; NaN around the scan is background.
 
     Raises
     ------
