@@ -13,6 +13,7 @@ that a volume comes back on the grid that it came from, slice by slice as in its
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from refinefuse_med.errors import InputError
+from refinefuse_med.progress import SILENT, Monitor
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -33,11 +35,13 @@ if TYPE_CHECKING:
 __all__ = [
     "METADATA",
     "LayerSnapshot",
+    "expect_oblique_layers",
     "image_layer",
     "modality_of_layer",
     "on_grid_of",
     "palette_colormap",
     "placement_of",
+    "slice_on_grid_of",
     "snapshot",
     "to_volume",
 ]
@@ -78,6 +82,8 @@ class LayerSnapshot:
         What `METADATA` of the layer says.
     assumed : tuple of str
         What the layer does not say and was assumed.
+    needs_spacing : bool
+        Nothing is said of the size of its voxels: neither units nor a scale.
     """
 
     layer_id: str
@@ -87,6 +93,7 @@ class LayerSnapshot:
     placement: Mapping[str, Any]
     info: Mapping[str, Any] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()
+    needs_spacing: bool = False
 
     @property
     def axes(self) -> NDArray[np.float64]:
@@ -97,6 +104,15 @@ class LayerSnapshot:
         """Whether both show the same array at the same place."""
         moved = np.abs(self.world_from_data - other.world_from_data).max()
         return self.data is other.data and bool(moved < 1e-6)
+
+
+def expect_oblique_layers() -> None:
+    """Keep napari from warning at each slice of each oblique layer.
+
+    It says that 2D views drop what leads out of the slice. The panel says so once, in its own
+    words, and whatever reads a place off such a view follows it (see `_cursor`).
+    """
+    warnings.filterwarnings("ignore", message="Non-orthogonal slicing", category=UserWarning)
 
 
 def snapshot(layer: Image) -> LayerSnapshot:
@@ -128,6 +144,7 @@ def snapshot(layer: Image) -> LayerSnapshot:
         placement=placement_of(layer),
         info=dict(layer.metadata.get(METADATA, {})),
         assumed=assumed,
+        needs_spacing=bool(assumed) and np.allclose(world_from_data[:3, :3], np.eye(3)),
     )
 
 
@@ -148,20 +165,24 @@ def _millimetres(layer: Layer) -> tuple[NDArray[np.float64], tuple[str, ...]]:
         return np.ones(3), (f"layer {layer.name} has no length units; its scale is taken as mm",)
 
 
-def to_volume(shot: LayerSnapshot) -> MetaTensor:
+def to_volume(shot: LayerSnapshot, monitor: Monitor = SILENT) -> MetaTensor:
     """Make the volume that a layer shows, on the grid of the file where it came from one.
+
+    Data that is not in memory yet (dask) is computed here, slab by slab.
 
     Raises
     ------
     GeometryError
         The layer's transforms have no inverse.
+    CancelledError
+        The user asked to stop.
     """
     from nibabel.orientations import apply_orientation, inv_ornt_aff, ornt_transform
 
     from refinefuse_med.volume import Keys, SourceHeader, make_volume
 
     back = ornt_transform(_IDENTITY, shot.axes)
-    data = np.asarray(shot.data)
+    data = _in_memory(shot.data, monitor)
     # Colour without its alpha; scalars of whatever type as the pipeline wants them.
     data = data[..., :3] if data.ndim == 4 else data.astype(np.float32, copy=False)
     ras_from_layer = WORLD_FROM_RAS @ shot.world_from_data
@@ -177,6 +198,19 @@ def to_volume(shot: LayerSnapshot) -> MetaTensor:
         source=source,
         **info,
     )
+
+
+def _in_memory(data: Any, monitor: Monitor) -> NDArray[Any]:
+    if isinstance(data, np.ndarray):
+        return data
+    array = np.empty(data.shape, dtype=data.dtype)
+    ends = np.cumsum(data.chunks[0]) if hasattr(data, "chunks") else [len(data)]
+    start = 0
+    for end in map(int, ends):
+        monitor.update("reading", start / len(data))
+        array[start:end] = np.asarray(data[start:end])
+        start = end
+    return array
 
 
 def image_layer(volume: MetaTensor, name: str) -> LayerData:
@@ -219,6 +253,36 @@ def on_grid_of(shot: LayerSnapshot, volume: MetaTensor, **attributes: Any) -> La
         Further attributes of the layer, such as ``name`` or ``colormap``.
     """
     return _layer_data(volume, shot.axes, {**shot.placement, **attributes})
+
+
+def slice_on_grid_of(
+    shot: LayerSnapshot, volume: MetaTensor, layer_axis: int, index: int, **attributes: Any
+) -> LayerData:
+    """Make a layer of the whole grid of `shot` that shows one slice, and nothing elsewhere.
+
+    A layer of the slice alone would be drawn aside: in 2D napari drops what an oblique
+    layer's translation along the hidden axis does to the others.
+
+    Parameters
+    ----------
+    shot : LayerSnapshot
+    volume : MetaTensor
+        The slice: (3, I, J, K) of uint8 or (1, I, J, K) in [0, 1], one of I, J, K being 1.
+    layer_axis, index : int
+        Which slice of the layer of `shot` it is.
+    attributes
+        As in `on_grid_of`.
+    """
+    part, made, kind = on_grid_of(shot, volume, **attributes)
+    shown = np.asarray(part)
+    if not made["rgb"]:
+        shown = np.repeat(np.rint(255 * shown).astype(np.uint8)[..., None], 3, axis=-1)
+    # Memory that is never written is never taken.
+    data = np.zeros((*shot.data.shape[:3], 4), dtype=np.uint8)
+    place = np.moveaxis(data, layer_axis, 0)[index]
+    place[..., :3] = np.moveaxis(shown, layer_axis, 0)[0]
+    place[..., 3] = 255
+    return data, {**made, "rgb": True}, kind
 
 
 def _layer_data(

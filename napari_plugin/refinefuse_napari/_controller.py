@@ -1,33 +1,30 @@
-"""What the panel does, without Qt: a state, and the work that is done in another thread."""
+"""Where the panel stands, without Qt: a state machine over inputs, alignment and fusion.
+
+The panel tells it what is chosen, asks it what can be done and why not, and brings it what the
+work in the other thread has left behind. It holds no layer and does no work.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from refinefuse_med.config import FusionConfig, OutputFormat
 from refinefuse_med.errors import CancelledError, RefineFuseError, UsageError
-from refinefuse_med.progress import SILENT, Monitor
-from refinefuse_napari._bridge import LayerSnapshot, on_grid_of, palette_colormap, to_volume
-from refinefuse_napari._results import RESULT
+from refinefuse_napari import _texts as texts
+from refinefuse_napari._pair import Word, judge
+from refinefuse_napari._work import Alignment, Fusion, Outcome, Scale
 
 if TYPE_CHECKING:
-    from refinefuse_med.network import RefineFuse
-    from refinefuse_med.pipeline import FusionResult
-    from refinefuse_med.registration import RegistrationResult
-    from refinefuse_napari._bridge import LayerData
+    from refinefuse_med.config import RegistrationConfig
+    from refinefuse_napari._bridge import LayerSnapshot
 
-__all__ = ["Controller", "Outcome", "Request", "State", "device_in_words"]
-
-RECORD = "refinefuse_record"
-"""Metadata key of a result layer: the record that says how it was made."""
+__all__ = ["Action", "Controller", "State"]
 
 
 class State(StrEnum):
-    """Where the panel stands."""
+    """What the panel is doing."""
 
     IDLE = "idle"
     RUNNING = "running"
@@ -36,202 +33,162 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, eq=False)
-class Request:
-    """Two layers, and what to do to them."""
+class Action(StrEnum):
+    """What a user can ask for."""
 
-    anatomical: LayerSnapshot
-    functional: LayerSnapshot
-    config: FusionConfig
+    ALIGN = "align"
+    ADJUST = "adjust"
+    SAVE_TRANSFORM = "save_transform"
+    PREVIEW = "preview"
+    FUSE = "fuse"
+    COMPARE = "compare"
+    CONTRIBUTION = "contribution"
+    EXPORT = "export"
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What a piece of work leaves behind."""
-
-    summary: str
-    """One line for the user."""
-    verdict: str | None = None
-    """Of the registration: ok, suspect or failed."""
-    layer: LayerData | None = None
-    """A layer to show."""
-    warnings: tuple[str, ...] = field(default=())
+_ON_PAIR = frozenset({Action.ALIGN, Action.ADJUST, Action.FUSE})
+_ON_ALIGNMENT = frozenset({Action.SAVE_TRANSFORM, Action.PREVIEW, Action.COMPARE})
 
 
 class Controller:
-    """State and work of one panel.
-
-    `begin`, `finish` and `fail` are for the main thread; `register`, `fuse` and `export` do
-    the work, in whatever thread, one at a time, and touch no layer.
+    """State of one panel; for the main thread alone.
 
     Parameters
     ----------
     on_change : callable, optional
-        Called as ``on_change(state)`` after each change of state.
+        Called without arguments after each change.
+
+    Attributes
+    ----------
+    state : State
+    outcome : Outcome or None
+        Of the last work.
+    error : Exception or None
+        That ended the last work.
+    words : tuple of Word
+        What there is to say of the pair that is chosen.
     """
 
-    def __init__(self, on_change: Callable[[State], None] | None = None) -> None:
+    def __init__(self, on_change: Callable[[], None] | None = None) -> None:
         self.state = State.IDLE
         self.outcome: Outcome | None = None
-        self.result: FusionResult | None = None
-        self._on_change = on_change
-        self._model: tuple[Path | None, RefineFuse] | None = None
-        self._registered: tuple[Request, RegistrationResult] | None = None
-        self._fused: Request | None = None
+        self.error: Exception | None = None
+        self.words: tuple[Word, ...] = judge(None, None)
+        self._pair: tuple[LayerSnapshot, LayerSnapshot] | None = None
+        self._alignment: Alignment | None = None
+        self._fusion: Fusion | None = None
+        self._scale: Scale | None = None
+        self._on_change = on_change or (lambda: None)
 
-    def begin(self) -> None:
-        """Go to work; an error while there is some already."""
+    @property
+    def alignment(self) -> Alignment | None:
+        """That of the pair chosen, where it stands as it stood."""
+        return self._alignment if self._is_of_pair(self._alignment) else None
+
+    @property
+    def fusion(self) -> Fusion | None:
+        """That of the pair chosen, with the alignment that there is now."""
+        if self._fusion is None or self._fusion.alignment is not self.alignment:
+            return None
+        return self._fusion
+
+    @property
+    def scale(self) -> Scale | None:
+        """The colours of the functional scan, where there is an alignment."""
+        return self._scale if self.alignment else None
+
+    def choose(
+        self,
+        anatomical: LayerSnapshot | None,
+        functional: LayerSnapshot | None,
+        *,
+        force: bool = False,
+    ) -> None:
+        """Take two layers, as they stand now, as the pair to work on."""
+        both = anatomical is not None and functional is not None
+        self._pair = (anatomical, functional) if both else None  # type: ignore[assignment]
+        self.words = judge(anatomical, functional, force=force)
+        self._on_change()
+
+    def why_not(self, action: Action) -> str | None:
+        """Why `action` cannot be done now; None where it can."""
         if self.state is State.RUNNING:
-            raise UsageError("there is work running already", hint="wait for it, or cancel it")
+            return texts.BUSY
+        if action in _ON_PAIR and (stop := self._stop()):
+            return stop
+        if action in _ON_ALIGNMENT and self.alignment is None:
+            return self._stop() or texts.NOT_ALIGNED
+        if action in (Action.CONTRIBUTION, Action.EXPORT) and self.fusion is None:
+            return self._stop() or texts.NOT_FUSED
+        return None
+
+    def known(self, config: RegistrationConfig) -> Alignment | None:
+        """The alignment that a fusion with this configuration may take as it is."""
+        alignment = self.alignment
+        if alignment is None or alignment.given:
+            return alignment
+        before = alignment.request.config.registration
+        same = before.model_copy(update={"force": config.force}) == config
+        return alignment if same else None
+
+    def begin(self, action: Action) -> None:
+        """Go to work.
+
+        Raises
+        ------
+        UsageError
+            It cannot be done now.
+        """
+        if reason := self.why_not(action):
+            raise UsageError(f"cannot {action.replace('_', ' ')} now", hint=reason)
         self._go(State.RUNNING)
 
     def finish(self, outcome: Outcome) -> None:
-        """The work is done."""
-        self.outcome = outcome
+        """The work is done: take over what it found."""
+        self.error = None
+        self._take_over(outcome)
         self._go(State.DONE)
+
+    def adjust(self, outcome: Outcome) -> bool:
+        """Take over what was found beside the work; False where it comes too late."""
+        alignment = outcome.alignment
+        if self.state is State.RUNNING or not self._is_of_pair(alignment):
+            return False
+        self._take_over(outcome)
+        self._on_change()
+        return True
+
+    def _take_over(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        if outcome.alignment is not None:
+            self._alignment = outcome.alignment
+        if outcome.fusion is not None:
+            self._fusion = outcome.fusion
+        self._scale = outcome.scale or self._scale
 
     def fail(self, error: Exception) -> None:
         """The work has ended in an error, or was stopped on request."""
         stopped = isinstance(error, CancelledError)
         said = isinstance(error, RefineFuseError)
         summary = str(error) if said else f"unexpected error: {type(error).__name__}: {error}"
-        self.outcome = Outcome("stopped" if stopped else summary)
+        before = self.outcome or Outcome("")
+        self.outcome = replace(
+            before, summary=texts.STATES["cancelled"] if stopped else summary, layer=None
+        )
+        self.error = None if stopped else error
         self._go(State.CANCELLED if stopped else State.FAILED)
 
-    def register(self, request: Request, monitor: Monitor = SILENT) -> Outcome:
-        """Bring the functional volume onto the anatomical grid."""
-        from refinefuse_med.colour import auto_window, resolve_colormap
-        from refinefuse_med.pipeline import register_pair
-        from refinefuse_med.volume import modality_of
+    def _stop(self) -> str | None:
+        stop = next((word.text for word in self.words if word.stops), None)
+        return stop and (stop if self._pair is None else texts.BAD_PAIR.format(stop))
 
-        pair = register_pair(
-            to_volume(request.anatomical),
-            to_volume(request.functional),
-            request.config.registration,
-            monitor,
-        )
-        self._registered = (request, pair.registration)
-        colormap = resolve_colormap(request.config.colour.colormap, modality_of(pair.registered))
-        layer = on_grid_of(
-            request.anatomical,
-            pair.registered,
-            name=f"{request.functional.name} registered",
-            metadata=_provenance("registered", request, pair.record),
-            colormap=palette_colormap(colormap),
-            contrast_limits=auto_window(pair.registered, pair.field_of_view, role="functional"),
-            blending="additive",
-            opacity=0.6,
-        )
-        return _outcome(pair.record, layer)
-
-    def fuse(self, request: Request, monitor: Monitor = SILENT) -> Outcome:
-        """Register, unless that is done already, and fuse."""
-        from refinefuse_med.pipeline import fuse_pair
-
-        result = fuse_pair(
-            to_volume(request.anatomical),
-            to_volume(request.functional),
-            request.config,
-            monitor,
-            model=self._loaded(request.config.engine.model),
-            known=self._known(request),
-        )
-        self._registered = (request, result.registration)
-        self.result = result
-        self._fused = request
-        grey = {} if result.fused.shape[0] == 3 else {"contrast_limits": (0, 1)}
-        layer = on_grid_of(
-            request.anatomical,
-            result.fused,
-            name=_name_of_fused(request),
-            metadata=_provenance("fused", request, result.record),
-            **grey,
-        )
-        return _outcome(result.record, layer)
-
-    def contribution(self, monitor: Monitor = SILENT) -> Outcome:
-        """Show what of the last fusion comes from which scan: blue anatomy, orange function."""
-        if self.result is None or self._fused is None:
-            raise UsageError("there is no fused volume yet", hint="press Fuse first")
-        monitor.update("contribution", 0.0)
-        layer = on_grid_of(
-            self._fused.anatomical,
-            self.result.contribution_rgb,
-            name=f"{_name_of_fused(self._fused)}: contribution",
-            metadata=_provenance("contribution", self._fused, self.result.record),
-        )
-        shares = self.result.record["metrics"]["contribution"]
-        said = ", ".join(f"{100 * share:.0f} % {role}" for role, share in shares.items())
-        return Outcome(f"contribution: {said} (blue anatomical, orange functional)", layer=layer)
-
-    def export(
-        self, out: Path, formats: tuple[OutputFormat, ...], monitor: Monitor = SILENT
-    ) -> Outcome:
-        """Write the last fusion as the folder `out`."""
-        if self.result is None:
-            raise UsageError("there is no fused volume yet", hint="press Fuse first")
-        monitor.update("writing", 0.0)
-        written = self.result.save(out, formats, preview=True)
-        return Outcome(f"written to {written}")
-
-    def _loaded(self, path: Path | None) -> RefineFuse:
-        from refinefuse_med.network import RefineFuse
-
-        if self._model is None or self._model[0] != path:
-            self._model = (path, RefineFuse.from_pretrained(path))
-        return self._model[1]
-
-    def _known(self, request: Request) -> RegistrationResult | None:
-        """The registration of the same two layers, where they stand as they stood."""
-        if self._registered is None:
-            return None
-        before, registration = self._registered
-        forced = before.config.registration.model_copy(
-            update={"force": request.config.registration.force}
-        )
-        same = (
-            forced == request.config.registration
-            and before.anatomical.same_as(request.anatomical)
-            and before.functional.same_as(request.functional)
-        )
-        return registration if same else None
+    def _is_of_pair(self, alignment: Alignment | None) -> bool:
+        if alignment is None or self._pair is None:
+            return False
+        anatomical, functional = self._pair
+        request = alignment.request
+        return request.anatomical.same_as(anatomical) and request.functional.same_as(functional)
 
     def _go(self, state: State) -> None:
         self.state = state
-        if self._on_change is not None:
-            self._on_change(state)
-
-
-def _provenance(kind: str, request: Request, record: dict[str, Any]) -> dict[str, Any]:
-    identity = (kind, request.anatomical.layer_id, request.functional.layer_id)
-    return {RESULT: identity, RECORD: record}
-
-
-def _name_of_fused(request: Request) -> str:
-    return f"{request.anatomical.name} + {request.functional.name}"
-
-
-def _outcome(record: dict[str, Any], layer: LayerData) -> Outcome:
-    registration = record["registration"]
-    verdict, spread = registration["verdict"], registration["quality"].get("spread_mm")
-    error = "" if spread is None else f", estimated error {spread:.1f} mm"
-    return Outcome(
-        summary=f"registration {verdict} ({registration['method']}{error})",
-        verdict=verdict,
-        layer=layer,
-        warnings=tuple(record["warnings"]),
-    )
-
-
-def device_in_words() -> str:
-    """Where the network will run; says plainly when there is no GPU."""
-    from refinefuse_med.engine import resolve_device
-
-    device = resolve_device("auto")
-    if device.type == "cpu":
-        return "CPU: no GPU found, fusion takes longer"
-    if device.type == "cuda":
-        from torch.cuda import get_device_name
-
-        return f"GPU: {get_device_name(device)}"
-    return f"GPU: {device}"
+        self._on_change()

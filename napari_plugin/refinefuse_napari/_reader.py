@@ -40,31 +40,42 @@ def read(path: str) -> list[LayerData]:
     InputError, GeometryError
         Nothing there can be read as a volume.
     """
+    from napari.utils.notifications import show_warning
+
+    from refinefuse_napari._bridge import expect_oblique_layers
+    from refinefuse_napari._unblock import unblocked
+
+    expect_oblique_layers()
+    place = Path(path)
+    found = unblocked(lambda: _layers(place), f"reading {place.name}")
+    for _, warnings in found:
+        for warning in warnings:
+            show_warning(warning)
+    return [layer for layer, _ in found]
+
+
+def _layers(place: Path) -> list[tuple[LayerData, list[str]]]:
+    from refinefuse_med.volume import source_of
+    from refinefuse_napari._bridge import image_layer
+
+    return [
+        (image_layer(volume, name), [f"{name}: {text}" for text in source_of(volume).warnings])
+        for volume, name in _volumes(place)
+    ]
+
+
+def _volumes(place: Path) -> list[tuple[MetaTensor, str]]:
     from refinefuse_med.io import inspect_path, load_volume
     from refinefuse_med.volume import Keys, get_meta
 
-    place = Path(path)
     if place.name.lower().endswith(_NIFTI):
-        return [_layer(load_volume(place), _stem(place))]
+        return [(load_volume(place), _stem(place))]
     usable = [series for series in inspect_path(place).series if series.usable]
     names = {s.series_instance_uid: f"{s.modality} {s.description}".strip() for s in usable}
     # With nothing usable the loader is asked all the same: its error says why.
     modalities = dict.fromkeys(s.modality for s in usable) or [None]
     volumes = [load_volume(place, modality=modality) for modality in modalities]
-    return [
-        _layer(v, names.get(get_meta(v, Keys.SERIES_INSTANCE_UID), _stem(place))) for v in volumes
-    ]
-
-
-def _layer(volume: MetaTensor, name: str) -> LayerData:
-    from napari.utils.notifications import show_warning
-
-    from refinefuse_med.volume import source_of
-    from refinefuse_napari._bridge import image_layer
-
-    for warning in source_of(volume).warnings:
-        show_warning(f"{name}: {warning}")
-    return image_layer(volume, name)
+    return [(v, names.get(get_meta(v, Keys.SERIES_INSTANCE_UID), _stem(place))) for v in volumes]
 
 
 def _stem(place: Path) -> str:

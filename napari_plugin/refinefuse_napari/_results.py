@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
 from refinefuse_napari._bridge import modality_of_layer
@@ -12,10 +13,27 @@ if TYPE_CHECKING:
 
     from refinefuse_napari._bridge import LayerData
 
-__all__ = ["RESULT", "candidates", "is_result", "look_at", "show_result", "suggest_pair"]
+__all__ = [
+    "RESULT",
+    "bring_forward",
+    "candidates",
+    "drop_stale_views",
+    "drop_views",
+    "find_result",
+    "is_result",
+    "look_at",
+    "show_result",
+    "suggest_pair",
+]
 
 RESULT: Final = "refinefuse_result"
 """Metadata key of a layer made by us: its kind and the identities of the two layers it is of."""
+
+FOLLOWING: Final = frozenset({"preview", "checkerboard", "edges", "blend"})
+"""Kinds of results that are made again, while they are seen, when the alignment changes."""
+
+VIEWS: Final = FOLLOWING | {"swipe", "contribution"}
+"""Kinds of results that are made at a click, and are wrong once the alignment is another."""
 
 _KEPT_BY_THE_USER: Final = frozenset(
     {"name", "colormap", "contrast_limits", "blending", "opacity", "visible", "rgb"}
@@ -56,6 +74,35 @@ def show_result(layers: LayerList, layer_data: LayerData) -> Image:
         if name not in _KEPT_BY_THE_USER:
             setattr(present, name, value)
     return present
+
+
+def find_result(layers: LayerList, kind: str, of: tuple[str, str]) -> Image | None:
+    """The result of a kind for two layers, by their identities; None where there is none."""
+    return next((x for x in layers if x.metadata.get(RESULT) == (kind, *of)), None)
+
+
+def drop_views(layers: LayerList, kinds: Collection[str] = VIEWS) -> None:
+    """Take away results that can be made again at a click."""
+    for layer in list(layers):
+        if layer.metadata.get(RESULT, ("",))[0] in kinds:
+            layers.remove(layer)
+
+
+def drop_stale_views(layers: LayerList) -> None:
+    """Take away views of an alignment that is no more, but those that follow and are seen."""
+    for layer in list(layers):
+        kind = layer.metadata.get(RESULT, ("",))[0]
+        if kind in VIEWS and not (kind in FOLLOWING and layer.visible):
+            layers.remove(layer)
+
+
+def bring_forward(viewer: ViewerModel, fresh: Image, functional: Image | None) -> None:
+    """Hide what would show through a new result, or lies on another grid than it."""
+    for layer in viewer.layers:
+        if layer is not fresh and (layer is functional or is_result(layer)):
+            layer.visible = False
+    viewer.layers.selection.active = fresh
+    look_at(viewer, fresh)
 
 
 def look_at(viewer: ViewerModel, layer: Image) -> None:

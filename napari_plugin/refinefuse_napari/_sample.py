@@ -29,8 +29,16 @@ def mr_spect() -> list[LayerData]:
 
 
 def _pair(functional: Modality) -> list[LayerData]:
+    from refinefuse_napari._bridge import expect_oblique_layers
+    from refinefuse_napari._unblock import unblocked
+
+    expect_oblique_layers()
+    modalities: tuple[Modality, ...] = ("mr", functional)
+    return unblocked(lambda: [_layer(m) for m in modalities], "opening the sample")
+
+
+def _layer(modality: Modality) -> LayerData:
     from refinefuse_med.sample import sample_volume
     from refinefuse_napari._bridge import image_layer
 
-    modalities: tuple[Modality, ...] = ("mr", functional)
-    return [image_layer(sample_volume(m), _NAMES[m]) for m in modalities]
+    return image_layer(sample_volume(modality), _NAMES[modality])

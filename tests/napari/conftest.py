@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import numpy as np
 import pytest
 
@@ -39,3 +42,45 @@ def pair(oblique, hot_spot_ras):
         _blob(_centred(oblique, (2, 2.5, 4), fixed), fixed, hot_spot_ras, "MR"),
         _blob(_centred(straight, (3, 3, 3), moving), moving, hot_spot_ras, "PT"),
     )
+
+
+DONE_MS = 60_000
+
+
+@pytest.fixture
+def viewer(request, pair):
+    """A napari window with both volumes of `pair`."""
+    pytest.importorskip("pytestqt")
+    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+        pytest.skip("needs a window: no DISPLAY (start Xvfb)")
+    from refinefuse_napari._bridge import image_layer
+
+    viewer = request.getfixturevalue("make_napari_viewer")()
+    for volume, name in zip(reversed(pair), ("PT", "MR"), strict=True):
+        data, attributes, _ = image_layer(volume, name)
+        viewer.add_image(data, **attributes)
+    return viewer
+
+
+@pytest.fixture
+def panel(viewer, qtbot):
+    """The panel, as napari makes it: the viewer that it gets is a proxy."""
+    viewer.window.resize(1200, 900)
+    _, panel = viewer.window.add_plugin_dock_widget("refinefuse-med", "RefineFuse")
+    qtbot.waitUntil(lambda: panel.session.machine is not None, timeout=DONE_MS)
+    panel.align.method.setCurrentText("header")
+    return panel
+
+
+@pytest.fixture
+def press(panel, qtbot):
+    """Click a button, wait for the work to end, and see how it ended."""
+    from refinefuse_napari._controller import State
+
+    def press(button, state=State.DONE):
+        getattr(button, "button", button).click()
+        controller = panel.session.controller
+        qtbot.waitUntil(lambda: controller.state is not State.RUNNING, timeout=DONE_MS)
+        assert controller.state is state, (panel.said.text(), panel.session.details)
+
+    return press

@@ -1,4 +1,4 @@
-"""The work behind the panel, without a window."""
+"""Where the panel stands, and what can be done from there: no window, no layer drawn."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import pytest
 
 pytest.importorskip("napari")
 
-from napari.layers import Layer
+from napari.layers import Image, Layer
 
-from refinefuse_med import registration
 from refinefuse_med.config import FusionConfig
 from refinefuse_med.errors import CancelledError, UsageError
-from refinefuse_med.network import RefineFuse
-from refinefuse_med.progress import Monitor
+from refinefuse_napari import _texts as texts
 from refinefuse_napari._bridge import image_layer, snapshot
-from refinefuse_napari._controller import RECORD, Controller, Outcome, Request, State
+from refinefuse_napari._controller import Action, Controller, State
+from refinefuse_napari._work import Models, Outcome, Request, align, fuse
 
 pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
 
@@ -30,133 +29,120 @@ def functional(pair):
     return Layer.create(*image_layer(pair[1], "pet"))
 
 
-def request_for(anatomical, functional, **colour):
-    config = FusionConfig.model_validate({"registration": {"method": "header"}, "colour": colour})
-    return Request(snapshot(anatomical), snapshot(functional), config)
-
-
-def hottest(layer):
-    values = layer.data.sum(axis=-1) if layer.rgb else layer.data
-    index = np.unravel_index(np.argmax(values), values.shape)
-    return -np.asarray(layer.data_to_world(index))[::-1]
-
-
-def test_registering_gives_the_functional_layer_on_the_anatomical_grid(
-    anatomical, functional, hot_spot_ras
-):
-    outcome = Controller().register(request_for(anatomical, functional))
-    layer = Layer.create(*outcome.layer)
-    assert layer.data.shape == anatomical.data.shape
-    np.testing.assert_allclose(layer.data_to_world((1, 2, 3)), anatomical.data_to_world((1, 2, 3)))
-    np.testing.assert_allclose(hottest(layer), hot_spot_ras, atol=2.5)
-    assert outcome.verdict == "ok"
-    assert layer.metadata[RECORD]["registration"]["method"] == "header"
-
-
-def test_fusing_gives_a_colour_layer_on_the_anatomical_grid(anatomical, functional, hot_spot_ras):
-    outcome = Controller().fuse(request_for(anatomical, functional))
-    layer = Layer.create(*outcome.layer)
-    assert layer.rgb
-    assert layer.data.dtype == np.uint8
-    assert layer.data.shape == (*anatomical.data.shape, 3)
-    np.testing.assert_allclose(layer.data_to_world((1, 2, 3)), anatomical.data_to_world((1, 2, 3)))
-    np.testing.assert_allclose(hottest(layer), hot_spot_ras, atol=4)
-    assert layer.metadata[RECORD]["fusion"]["weights_sha256"]
-
-
-def test_the_contribution_lies_where_the_fused_layer_lies(anatomical, functional):
+@pytest.fixture
+def controller(anatomical, functional):
     controller = Controller()
-    with pytest.raises(UsageError, match="press Fuse"):
-        controller.contribution()
-    fused = Layer.create(*controller.fuse(request_for(anatomical, functional)).layer)
-    outcome = controller.contribution()
-    layer = Layer.create(*outcome.layer)
-    assert layer.rgb
-    assert layer.name == f"{fused.name}: contribution"
-    assert layer.data.shape == fused.data.shape
-    np.testing.assert_allclose(layer.data_to_world((3, 1, 2)), fused.data_to_world((3, 1, 2)))
-    assert "% functional" in outcome.summary
-
-
-def test_without_a_palette_the_fused_layer_is_grey(anatomical, functional):
-    outcome = Controller().fuse(request_for(anatomical, functional, colormap="none"))
-    layer = Layer.create(*outcome.layer)
-    assert not layer.rgb
-    assert layer.contrast_limits == [0, 1]
+    controller.choose(snapshot(anatomical), snapshot(functional))
+    return controller
 
 
 @pytest.fixture
-def count_registrations(monkeypatch):
-    calls = []
-    real = registration.register
-
-    def counted(*args, **kwargs):
-        calls.append(args)
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(registration, "register", counted)
-    return calls
+def request_(anatomical, functional):
+    config = FusionConfig.model_validate({"registration": {"method": "header"}})
+    return Request(snapshot(anatomical), snapshot(functional), config)
 
 
-def test_fusing_reuses_the_registration_of_the_same_layers(
-    anatomical, functional, count_registrations
+def do(controller, action, work):
+    controller.begin(action)
+    outcome = work()
+    controller.finish(outcome)
+    return outcome
+
+
+def reasons(controller):
+    return {action: controller.why_not(action) for action in Action}
+
+
+def test_without_two_scans_the_user_is_told_to_open_some(anatomical):
+    controller = Controller()
+    assert set(reasons(controller).values()) == {texts.NO_INPUTS}
+    controller.choose(snapshot(anatomical), None)
+    assert controller.why_not(Action.FUSE) == texts.NO_INPUTS
+
+
+def test_each_step_waits_for_the_one_before(controller, request_):
+    assert controller.why_not(Action.ALIGN) is None
+    assert controller.why_not(Action.FUSE) is None
+    assert controller.why_not(Action.PREVIEW) == texts.NOT_ALIGNED
+    assert controller.why_not(Action.EXPORT) == texts.NOT_FUSED
+    aligned = do(controller, Action.ALIGN, lambda: align(request_))
+    assert controller.why_not(Action.PREVIEW) is None
+    assert controller.why_not(Action.CONTRIBUTION) == texts.NOT_FUSED
+    do(controller, Action.FUSE, lambda: fuse(request_, aligned.alignment, Models()))
+    assert set(reasons(controller).values()) == {None}
+
+
+def test_while_work_is_running_there_is_no_other(controller):
+    controller.begin(Action.ALIGN)
+    assert set(reasons(controller).values()) == {texts.BUSY}
+    with pytest.raises(UsageError, match="wait for the work"):
+        controller.begin(Action.FUSE)
+
+
+def test_a_pair_that_cannot_be_says_so_at_each_step(anatomical):
+    controller = Controller()
+    shot = snapshot(anatomical)
+    controller.choose(shot, shot)
+    assert texts.ONE_LAYER in controller.why_not(Action.FUSE)
+    with pytest.raises(UsageError, match="two different scans"):
+        controller.begin(Action.ALIGN)
+
+
+def test_an_alignment_holds_only_while_the_layers_stand(
+    controller, request_, anatomical, functional
 ):
-    controller = Controller()
-    controller.register(request_for(anatomical, functional))
-    controller.fuse(request_for(anatomical, functional))
-    controller.fuse(request_for(anatomical, functional, colormap="pet"))
-    assert len(count_registrations) == 1
-
-
-def test_a_layer_that_was_moved_is_registered_again(anatomical, functional, count_registrations):
-    controller = Controller()
-    controller.register(request_for(anatomical, functional))
+    do(controller, Action.ALIGN, lambda: align(request_))
+    before = controller.alignment
     functional.translate = (0, 5, 0)
-    controller.fuse(request_for(anatomical, functional))
-    assert len(count_registrations) == 2
+    controller.choose(snapshot(anatomical), snapshot(functional))
+    assert controller.alignment is None
+    assert controller.why_not(Action.PREVIEW) == texts.NOT_ALIGNED
+    functional.translate = (0, 0, 0)
+    controller.choose(snapshot(anatomical), snapshot(functional))
+    assert controller.alignment is before
 
 
-def test_the_network_is_loaded_once(anatomical, functional, monkeypatch):
-    loaded = []
-    real = RefineFuse.from_pretrained
-
-    def counted(*args):
-        loaded.append(args)
-        return real(*args)
-
-    monkeypatch.setattr(RefineFuse, "from_pretrained", counted)
-    controller = Controller()
-    controller.fuse(request_for(anatomical, functional))
-    controller.fuse(request_for(anatomical, functional))
-    assert len(loaded) == 1
+def test_a_new_alignment_makes_the_fusion_stale(controller, request_):
+    aligned = do(controller, Action.ALIGN, lambda: align(request_))
+    do(controller, Action.FUSE, lambda: fuse(request_, aligned.alignment, Models()))
+    assert controller.fusion is not None
+    do(controller, Action.ALIGN, lambda: align(request_))
+    assert controller.fusion is None
+    assert controller.why_not(Action.EXPORT) == texts.NOT_FUSED
 
 
-def test_work_stops_on_request(anatomical, functional):
-    monitor = Monitor(is_cancelled=lambda: True)
-    with pytest.raises(CancelledError):
-        Controller().fuse(request_for(anatomical, functional), monitor)
+def test_an_alignment_is_known_to_the_method_it_was_made_with(controller, request_):
+    aligned = do(controller, Action.ALIGN, lambda: align(request_)).alignment
+    config = request_.config.registration
+    assert controller.known(config) is aligned
+    assert controller.known(config.model_copy(update={"force": True})) is aligned
+    assert controller.known(config.model_copy(update={"method": "rigid"})) is None
 
 
-def test_the_last_fusion_is_exported(anatomical, functional, tmp_path):
-    controller = Controller()
-    with pytest.raises(UsageError, match="press Fuse"):
-        controller.export(tmp_path / "out", ("nifti",))
-    controller.fuse(request_for(anatomical, functional))
-    controller.export(tmp_path / "out", ("nifti",))
-    assert (tmp_path / "out" / "fused.nii.gz").is_file()
-    assert (tmp_path / "out" / "result.json").is_file()
-
-
-def test_the_state_follows_the_work():
-    states = []
-    controller = Controller(states.append)
-    controller.begin()
-    with pytest.raises(UsageError, match="running already"):
-        controller.begin()
-    controller.finish(Outcome("done"))
-    controller.begin()
+def test_what_comes_by_hand_while_work_is_running_is_too_late(controller, request_):
+    outcome = align(request_)
+    controller.begin(Action.FUSE)
+    assert not controller.adjust(outcome)
     controller.fail(CancelledError("stopped on request"))
-    controller.begin()
+    assert controller.adjust(outcome)
+    assert controller.alignment is outcome.alignment
+
+
+def test_what_comes_by_hand_for_other_layers_is_not_taken(controller, request_, functional):
+    outcome = align(request_)
+    controller.choose(snapshot(Image(np.zeros((2, 3, 4)), units="mm")), snapshot(functional))
+    assert not controller.adjust(outcome)
+
+
+def test_the_state_follows_the_work(controller):
+    states = []
+    controller._on_change = lambda: states.append(controller.state)
+    controller.begin(Action.ALIGN)
+    controller.finish(Outcome("done"))
+    controller.begin(Action.ALIGN)
+    controller.fail(CancelledError("stopped on request"))
+    assert controller.error is None
+    controller.begin(Action.ALIGN)
     controller.fail(ValueError("broken"))
     assert states == [
         State.RUNNING,
@@ -167,3 +153,11 @@ def test_the_state_follows_the_work():
         State.FAILED,
     ]
     assert controller.outcome.summary == "unexpected error: ValueError: broken"
+    assert isinstance(controller.error, ValueError)
+
+
+def test_work_that_failed_leaves_the_alignment_as_it_was(controller, request_):
+    aligned = do(controller, Action.ALIGN, lambda: align(request_)).alignment
+    controller.begin(Action.FUSE)
+    controller.fail(ValueError("broken"))
+    assert controller.alignment is aligned

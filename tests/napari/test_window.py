@@ -1,9 +1,6 @@
-"""The panel in a real window."""
+"""The panel in a real window: each step by clicks and keys."""
 
 from __future__ import annotations
-
-import os
-import sys
 
 import numpy as np
 import pytest
@@ -12,52 +9,24 @@ pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
 from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel
 
 from refinefuse_med.errors import InputError
-from refinefuse_napari._bridge import image_layer
-from refinefuse_napari._controller import RECORD, Outcome, State
-
-pytestmark = [
-    pytest.mark.window,
-    pytest.mark.filterwarnings("ignore:Non-orthogonal slicing"),
-    pytest.mark.skipif(
-        sys.platform.startswith("linux") and not os.environ.get("DISPLAY"),
-        reason="needs a window: no DISPLAY (start Xvfb)",
-    ),
-]
-
-DONE_MS = 60_000
+from refinefuse_napari import _texts as texts
+from refinefuse_napari._controller import State
+from refinefuse_napari._work import RECORD, Outcome
 
 
-@pytest.fixture
-def viewer(make_napari_viewer, pair):
-    viewer = make_napari_viewer()
-    for volume, name in zip(reversed(pair), ("PT", "MR"), strict=True):
-        data, attributes, _ = image_layer(volume, name)
-        viewer.add_image(data, **attributes)
-    return viewer
+def results(viewer):
+    return list(viewer.layers[2:])
 
 
-@pytest.fixture
-def panel(viewer, qtbot):
-    # As napari makes it: the viewer that the panel gets is a proxy.
-    _, panel = viewer.window.add_plugin_dock_widget("refinefuse-med", "RefineFuse")
-    qtbot.waitUntil(lambda: "looking" not in panel.device.text(), timeout=DONE_MS)
-    panel.method.setCurrentText("header")
-    return panel
-
-
-def press(button, panel, qtbot, state=State.DONE):
-    button.click()
-    qtbot.waitUntil(lambda: panel.controller.state is not State.RUNNING, timeout=DONE_MS)
-    assert panel.controller.state is state, panel.verdict.text()
-
-
-def test_register_and_fuse_put_their_results_on_the_anatomical_grid(viewer, panel, qtbot):
+def test_align_and_fuse_put_their_results_on_the_anatomical_grid(viewer, panel, press):
     mr = viewer.layers["MR"]
-    press(panel.register_button, panel, qtbot)
-    press(panel.fuse_button, panel, qtbot)
-    registered, fused = viewer.layers[2:]
+    press(panel.align.align)
+    press(panel.fuse.fuse)
+    registered, fused = results(viewer)
     assert fused.rgb
     assert registered.data.shape == fused.data.shape[:3] == mr.data.shape
     for layer in (registered, fused):
@@ -65,84 +34,207 @@ def test_register_and_fuse_put_their_results_on_the_anatomical_grid(viewer, pane
             np.testing.assert_allclose(layer.data_to_world(corner), mr.data_to_world(corner))
         assert layer.units == mr.units
         assert layer.axis_labels == mr.axis_labels
-    assert fused.metadata[RECORD]["registration"]["verdict"] in panel.verdict.text()
-    shown = [layer for layer in viewer.layers if layer.visible]
-    assert shown == [mr, fused]
+    verdict = fused.metadata[RECORD]["registration"]["verdict"]
+    assert panel.align.verdict.text().startswith(verdict)
+    assert [layer for layer in viewer.layers if layer.visible] == [mr, fused]
 
 
-def test_a_second_fusion_renews_the_layer_of_the_first(viewer, panel, qtbot):
-    press(panel.fuse_button, panel, qtbot)
-    (fused,) = viewer.layers[2:]
+def test_a_second_fusion_renews_the_layer_of_the_first(viewer, panel, press):
+    press(panel.fuse.fuse)
+    (fused,) = results(viewer)
     before = fused.data.copy()
-    panel.colormap.setCurrentText("hot metal blue")
-    press(panel.fuse_button, panel, qtbot)
-    assert list(viewer.layers[2:]) == [fused]
+    panel.fuse.colormap.setCurrentText("hot metal blue")
+    press(panel.fuse.fuse)
+    assert results(viewer) == [fused]
     assert (fused.data != before).any()
     assert fused.metadata[RECORD]["fusion"]["colormap"] == "hot_metal_blue"
 
 
-def test_the_contribution_is_a_layer_of_its_own(viewer, panel, qtbot):
-    assert not panel.contribution_button.isEnabled()
-    press(panel.fuse_button, panel, qtbot)
-    press(panel.contribution_button, panel, qtbot)
-    fused, contribution = viewer.layers[2:]
+def test_the_contribution_is_a_layer_of_its_own(viewer, panel, press):
+    assert not panel.check.contribution.isEnabled()
+    press(panel.fuse.fuse)
+    press(panel.check.contribution)
+    fused, contribution = results(viewer)
     assert contribution.rgb
     assert contribution.visible
     assert not fused.visible
-    np.testing.assert_allclose(
-        contribution.data_to_world((1, 2, 3)), fused.data_to_world((1, 2, 3))
-    )
 
 
 def test_the_layers_are_suggested_by_modality_until_the_user_chooses(viewer, panel):
-    assert panel.anatomical.currentData() is viewer.layers["MR"]
-    assert panel.functional.currentData() is viewer.layers["PT"]
-    panel.anatomical.pick(viewer.layers["PT"])
+    inputs = panel.inputs
+    assert inputs.anatomical.currentData() is viewer.layers["MR"]
+    assert inputs.functional.currentData() is viewer.layers["PT"]
+    inputs.anatomical.pick(viewer.layers["PT"])
     viewer.add_image(np.zeros((3, 4, 5)), name="another")
-    assert panel.anatomical.currentData() is viewer.layers["PT"]
+    assert inputs.anatomical.currentData() is viewer.layers["PT"]
     viewer.layers.remove("PT")
-    assert panel.anatomical.currentData() is viewer.layers["MR"]
+    assert inputs.anatomical.currentData() is viewer.layers["MR"]
 
 
-def test_work_is_cancelled_by_the_button(panel, qtbot):
-    def endless(request, monitor):
+def test_swap_exchanges_the_roles(viewer, panel):
+    panel.inputs.swap.click()
+    assert panel.inputs.anatomical.currentData() is viewer.layers["PT"]
+    assert panel.inputs.functional.currentData() is viewer.layers["MR"]
+    assert "press Swap" in panel.inputs.words.text()
+
+
+def test_the_facts_of_both_scans_are_told(panel):
+    told = panel.inputs.facts["anatomical"].text()
+    assert told.startswith("MR, 24 × 20 × 12 of 2 × 2.5 × 4 mm")
+    assert panel.inputs.facts["functional"].text().startswith("PET, 16 × 18 × 14")
+    assert texts.ONE_FRAME in panel.inputs.words.text()
+    assert "Tilted (MR" in panel.inputs.words.text()
+
+
+def test_a_plain_array_is_asked_for_its_voxel_size(viewer, panel, qtbot):
+    plain = viewer.add_image(np.random.default_rng(0).random((6, 7, 8)), name="plain")
+    panel.inputs.functional.pick(plain)
+    assert "plain does not say its voxel size" in panel.inputs.words.text()
+    assert not panel.fuse.fuse.button.isEnabled()
+    assert "voxel size" in panel.fuse.fuse.reason.text()
+    spacing = panel.inputs.spacing
+    for box, size in zip(spacing.boxes, (3.0, 2.0, 1.5), strict=True):
+        box.setValue(size)
+    qtbot.mouseClick(spacing.button, Qt.MouseButton.LeftButton)
+    assert plain.scale.tolist() == [3, 2, 1.5]
+    assert panel.fuse.fuse.button.isEnabled()
+    assert spacing.isHidden()
+    assert "8 × 7 × 6 of 1.5 × 2 × 3 mm" in panel.inputs.facts["functional"].text()
+
+
+def test_moving_a_layer_takes_the_alignment_back(viewer, panel, press):
+    press(panel.align.align)
+    assert panel.fuse.preview.button.isEnabled()
+    viewer.layers["PT"].translate = (0, 4, 0)
+    assert not panel.fuse.preview.button.isEnabled()
+    assert panel.fuse.preview.reason.text() == texts.NOT_ALIGNED
+
+
+def test_work_is_cancelled_by_the_button(panel, qtbot, press, monkeypatch):
+    def endless(*args):
+        monitor = args[-1]
         while True:
-            monitor.update("working", 0.5)
+            monitor.update("fuse", 0.5)
 
-    panel.controller.fuse = endless
-    panel.fuse_button.click()
-    qtbot.waitUntil(lambda: "working" in panel.progress.format(), timeout=DONE_MS)
-    assert not panel.fuse_button.isEnabled()
-    press(panel.cancel_button, panel, qtbot, state=State.CANCELLED)
-    assert panel.fuse_button.isEnabled()
+    monkeypatch.setattr("refinefuse_napari.sections.fuse.fuse", endless)
+    panel.fuse.fuse.button.click()
+    qtbot.waitUntil(lambda: "fusing" in panel.progress.format(), timeout=10_000)
+    assert not panel.fuse.fuse.button.isEnabled()
+    press(panel.cancel, State.CANCELLED)
+    assert panel.fuse.fuse.button.isEnabled()
+    assert panel.progress.format() == "stopped"
 
 
-def test_an_error_of_the_work_is_one_line_to_the_user(panel, qtbot):
-    def refused(request, monitor):
+def test_an_error_of_the_work_is_one_line_to_the_user(panel, press, monkeypatch):
+    def refused(*args):
         raise InputError("every voxel has the same value", where="PT")
 
-    panel.controller.fuse = refused
-    press(panel.fuse_button, panel, qtbot, state=State.FAILED)
-    assert panel.verdict.text() == "PT: every voxel has the same value"
-    assert notification_manager.records[-1].message == panel.verdict.text()
+    monkeypatch.setattr("refinefuse_napari.sections.fuse.fuse", refused)
+    assert panel.details.isHidden()
+    press(panel.fuse.fuse, State.FAILED)
+    assert not panel.details.isHidden()
+    assert panel.said.text() == "PT: every voxel has the same value"
+    assert notification_manager.records[-1].message == panel.said.text()
+    panel.details.click()
+    assert "in refused" in panel.session.details
 
 
 def test_one_layer_twice_is_refused_before_any_work(viewer, panel):
-    panel.functional.pick(viewer.layers["MR"])
-    panel.fuse_button.click()
-    assert panel.controller.state is State.IDLE
-    assert "two different layers" in notification_manager.records[-1].message
+    panel.inputs.functional.pick(viewer.layers["MR"])
+    assert not panel.fuse.fuse.button.isEnabled()
+    assert texts.ONE_LAYER in panel.fuse.fuse.reason.text()
+    assert panel.session.controller.state is State.IDLE
+
+
+def test_a_window_that_cannot_be_is_told_before_any_work(panel, qtbot):
+    line = panel.fuse.windows["anatomical"]
+    line.setText("9, 2")
+    line.editingFinished.emit()
+    panel.fuse.fuse.button.click()
+    assert panel.session.controller.state is State.IDLE
+    assert "a window needs LOW < HIGH" in notification_manager.records[-1].message
 
 
 def test_the_panel_says_what_it_is_for_and_where_it_runs(panel):
-    from qtpy.QtWidgets import QLabel
+    assert texts.DISCLAIMER in [label.text() for label in panel.findChildren(QLabel)]
+    said = panel.fuse.device_words.text()
+    assert "no GPU found, fusion takes about" in said or said.startswith("GPU")
+    assert "of memory" in panel.fuse.memory.text()
 
-    texts = [label.text() for label in panel.findChildren(QLabel)]
-    assert "For research use, not for diagnosis." in texts
-    assert "CPU" in panel.device.text() or "GPU" in panel.device.text()
 
-
-def test_warnings_of_the_work_reach_the_user(panel, qtbot):
-    panel.controller.fuse = lambda request, monitor: Outcome("done", warnings=("little overlap",))
-    press(panel.fuse_button, panel, qtbot)
+def test_warnings_of_the_work_reach_the_user(panel, press, monkeypatch):
+    monkeypatch.setattr(
+        "refinefuse_napari.sections.fuse.fuse",
+        lambda *args: Outcome("done", warnings=("little overlap",)),
+    )
+    press(panel.fuse.fuse)
     assert notification_manager.records[-1].message == "little overlap"
+
+
+def test_the_preview_follows_the_slider_and_is_the_slice_of_the_volume(viewer, panel, press, qtbot):
+    press(panel.align.align)
+    press(panel.fuse.fuse)
+    fused = viewer.layers[-1]
+    panel.fuse.preview.button.click()
+    for index in (4, 7):
+        viewer.dims.set_point(0, viewer.layers["MR"].data_to_world((index, 10, 12))[0])
+        qtbot.waitUntil(lambda: not panel.fuse.is_previewing, timeout=30_000)
+        preview = viewer.layers[-1]
+        (shown,) = np.flatnonzero(preview.data[..., 3].any(axis=(1, 2)))
+        assert preview.visible
+        difference = preview.data[shown, ..., :3].astype(int) - fused.data[shown]
+        assert np.abs(difference).max() <= 1
+    panel.fuse.preview.button.click()
+    assert preview not in viewer.layers
+
+
+def test_the_preview_wants_the_view_of_its_plane(viewer, panel, press):
+    press(panel.align.align)
+    viewer.dims.order = (1, 0, 2)
+    panel.session.changed.emit()
+    assert panel.fuse.preview.reason.text() == texts.TURN_VIEW.format("axial")
+    panel.fuse.plane.setCurrentText("coronal")
+    assert panel.fuse.preview.button.isEnabled()
+
+
+def test_nudging_moves_the_registered_layer_and_the_view_that_is_seen(viewer, panel, press, qtbot):
+    press(panel.align.align)
+    press(panel.check.compare["checkerboard"])
+    registered, board = results(viewer)
+    before, picture = registered.data, board.data
+    panel.align.shift[0].setValue(8)
+    qtbot.waitUntil(lambda: board.data is not picture, timeout=30_000)
+    assert results(viewer) == [registered, board]
+    assert registered.data is not before
+    assert "by hand" in panel.align.verdict.text()
+    assert panel.align.shift[0].value() == 8
+    press(panel.align.reset)
+    assert panel.align.shift[0].value() == 0
+    assert "by headers" in panel.align.verdict.text()
+
+
+def test_the_values_of_both_scans_stand_under_the_cursor(viewer, panel, press):
+    press(panel.align.align)
+    mr = viewer.layers["MR"]
+    index = (6, 10, 12)
+    viewer.dims.set_point(0, mr.data_to_world(index)[0])
+    viewer.cursor.position = mr.data_to_world(index)
+    panel.check.cursor_moved(viewer)
+    lines = panel.check.values.text().splitlines()
+    assert lines[0].startswith("MR: ")
+    assert lines[1].startswith("PT: ")
+    assert lines[2].endswith(" mm")
+    assert not panel.check.bar.isHidden()
+
+
+def test_swiping_shows_a_part_of_the_fusion_without_a_copy(viewer, panel, press):
+    press(panel.fuse.fuse)
+    fused = viewer.layers[-1]
+    panel.check.swipe.setValue(50)
+    swipe = viewer.layers[-1]
+    assert swipe.data.shape == (12, 24, 10, 3)
+    assert np.shares_memory(swipe.data, fused.data)
+    assert not fused.visible
+    panel.check.swipe.setValue(100)
+    assert swipe not in viewer.layers
+    assert fused.visible

@@ -1,0 +1,106 @@
+"""What a run will cost, told before it: memory, time, and the time that is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from refinefuse_napari import _texts as texts
+
+if TYPE_CHECKING:
+    from refinefuse_med.network import RefineFuse
+    from refinefuse_napari._pair import Facts
+
+__all__ = ["Eta", "Machine", "memory_needed", "memory_words", "time_words"]
+
+BYTES_PER_FIXED_VOXEL: Final = 56
+BYTES_PER_MOVING_VOXEL: Final = 16
+"""Peak of a fusion in colour over what napari itself takes, the layers' own data not counted;
+measured over sizes (`tests/napari/test_estimate.py` holds them against a run)."""
+
+BASE_BYTES: Final = 4e8
+"""Libraries, weights and the network's own working memory on a CPU."""
+
+_TRIAL_PIXELS: Final = 128
+_TRUSTED_FRACTION: Final = 0.03
+
+
+class Machine(NamedTuple):
+    """Where the network will run, and how fast it is there.
+
+    Attributes
+    ----------
+    device : str
+        Name of the device, or of the GPU.
+    is_cpu : bool
+    seconds_per_pixel : float
+    """
+
+    device: str
+    is_cpu: bool
+    seconds_per_pixel: float
+
+    @classmethod
+    def measure(cls, model: RefineFuse, device: str = "auto") -> Machine:
+        """Fuse a small picture, twice, and time the second."""
+        import torch
+
+        from refinefuse_med.config import EngineConfig
+        from refinefuse_med.engine import Engine
+
+        engine = Engine(model, EngineConfig(device=device))
+        picture = torch.rand(1, _TRIAL_PIXELS, _TRIAL_PIXELS)
+        for _ in range(2):
+            started = perf_counter()
+            engine.fuse_slices(picture, picture)
+            seconds = perf_counter() - started
+        name = str(engine.device)
+        if engine.device.type == "cuda":
+            name = torch.cuda.get_device_name(engine.device)
+        return cls(name, engine.device.type == "cpu", seconds / picture.numel())
+
+
+def time_words(machine: Machine | None, voxels: int | None, planes: int = 1) -> str:
+    """Where the network runs; without a GPU, how long that will take."""
+    if machine is None:
+        return texts.LOOKING
+    if not machine.is_cpu:
+        return texts.GPU.format(machine.device)
+    if voxels is None:
+        return texts.CPU
+    seconds = machine.seconds_per_pixel * voxels * planes
+    return texts.CPU_TIME.format(texts.duration(seconds))
+
+
+def memory_needed(anatomical: Facts, functional: Facts) -> float:
+    """Peak bytes of a fusion, about."""
+    fixed, moving = anatomical.voxels, functional.voxels
+    return BASE_BYTES + BYTES_PER_FIXED_VOXEL * fixed + BYTES_PER_MOVING_VOXEL * moving
+
+
+def memory_words(needed: float) -> tuple[str, bool]:
+    """What to say of the memory needed, and whether there is too little."""
+    from psutil import virtual_memory
+
+    free = virtual_memory().available
+    short = needed > free
+    text = texts.MEMORY_SHORT if short else texts.MEMORY
+    return text.format(need=texts.size(needed), free=texts.size(free)), short
+
+
+@dataclass
+class Eta:
+    """Time left of a stage, from its fraction done."""
+
+    stage: str = ""
+    started: float = field(default_factory=monotonic)
+
+    def seconds_left(self, stage: str, fraction: float, now: float | None = None) -> float | None:
+        """Seconds; None while nothing can be said."""
+        now = monotonic() if now is None else now
+        if stage != self.stage:
+            self.stage, self.started = stage, now
+        if fraction < _TRUSTED_FRACTION or now - self.started < 1:
+            return None
+        return (now - self.started) * (1 - fraction) / fraction

@@ -1,0 +1,156 @@
+"""Alignments that are not searched for: by hand, by landmarks, from a file, by the headers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from refinefuse_med.errors import UsageError
+from refinefuse_med.grid import LPS_FROM_RAS
+from refinefuse_med.progress import SILENT, Monitor
+from refinefuse_napari import _texts as texts
+from refinefuse_napari._bridge import WORLD_FROM_RAS, to_volume
+from refinefuse_napari._work import Alignment, Outcome, Request, outcome_of
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Matrix = NDArray[np.float64]
+
+__all__ = [
+    "Nudge",
+    "by_headers",
+    "by_landmarks",
+    "by_nudge",
+    "from_file",
+    "nudged",
+    "save_transform",
+    "world_to_lps",
+]
+
+
+@dataclass(frozen=True)
+class Nudge:
+    """How far the functional scan is moved by hand.
+
+    Attributes
+    ----------
+    shift_mm : (float, float, float)
+        To the patient's left, back and head.
+    turn_degrees : (float, float, float)
+        About the axes that lead there, in this order.
+    """
+
+    shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    turn_degrees: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+def nudged(matrix_fixed_to_moving_lps: ArrayLike, nudge: Nudge, centre_lps: ArrayLike) -> Matrix:
+    """The transform after the moving scan was turned about a point and shifted, in fixed space."""
+    from scipy.spatial.transform import Rotation
+
+    centre = np.asarray(centre_lps, dtype=np.float64)
+    motion = np.eye(4)
+    motion[:3, :3] = Rotation.from_euler("xyz", nudge.turn_degrees, degrees=True).as_matrix()
+    motion[:3, 3] = centre - motion[:3, :3] @ centre + nudge.shift_mm
+    # What is now at x was before at motion⁻¹ x, and that is what the old transform knows.
+    return np.asarray(np.asarray(matrix_fixed_to_moving_lps) @ np.linalg.inv(motion))
+
+
+def by_nudge(base: Alignment, nudge: Nudge, monitor: Monitor = SILENT) -> Outcome:
+    """Move the functional scan from where `base` has it."""
+    from refinefuse_med.volume import grid_of
+
+    centre = LPS_FROM_RAS[:3, :3] @ grid_of(base.pair.fixed).center_ras
+    matrix = nudged(base.pair.registration.matrix_fixed_to_moving_lps, nudge, centre)
+    return _place(base.request, matrix, "by hand", monitor, volumes=base, base=base)
+
+
+def by_headers(request: Request, known: Alignment | None, monitor: Monitor = SILENT) -> Outcome:
+    """Take both scans as their headers place them."""
+    return _place(request, np.eye(4), "by headers", monitor, volumes=known)
+
+
+def from_file(
+    request: Request, known: Alignment | None, path: Path, monitor: Monitor = SILENT
+) -> Outcome:
+    """Take a transform from an ITK file; it maps points of fixed to points of moving."""
+    from refinefuse_med.io import read_transform
+
+    return _place(request, read_transform(path), "from a file", monitor, volumes=known)
+
+
+def by_landmarks(
+    request: Request,
+    known: Alignment | None,
+    fixed_world: ArrayLike,
+    moving_world: ArrayLike,
+    monitor: Monitor = SILENT,
+) -> Outcome:
+    """Align by points, in napari's world, that mark the same places in the same order.
+
+    Raises
+    ------
+    UsageError
+        The numbers differ, there are fewer than three, or they lie on one line.
+    """
+    import SimpleITK as sitk
+
+    fixed, moving = world_to_lps(fixed_world), world_to_lps(moving_world)
+    if len(fixed) != len(moving) or len(fixed) < 3:
+        raise UsageError(texts.NO_POINTS)
+    if np.linalg.matrix_rank(fixed - fixed.mean(axis=0), tol=1.0) < 2:
+        raise UsageError("the points lie on one line", hint="add one beside it")
+    found = sitk.VersorRigid3DTransform(
+        sitk.LandmarkBasedTransformInitializer(
+            sitk.VersorRigid3DTransform(), fixed.ravel().tolist(), moving.ravel().tolist()
+        )
+    )
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.reshape(found.GetMatrix(), (3, 3))
+    matrix[:3, 3] = found.TransformPoint((0.0, 0.0, 0.0))
+    apart = np.linalg.norm((fixed @ matrix[:3, :3].T + matrix[:3, 3]) - moving, axis=1)
+    outcome = _place(request, matrix, "by landmarks", monitor, volumes=known)
+    error = texts.LANDMARK_ERROR.format(mean=apart.mean(), most=apart.max())
+    return replace(outcome, summary=f"{outcome.summary}; {error}")
+
+
+def save_transform(alignment: Alignment, path: Path, monitor: Monitor = SILENT) -> Outcome:
+    """Write the alignment as an ITK transform."""
+    from refinefuse_med.io import write_transform
+    from refinefuse_med.volume import grid_of
+
+    monitor.update("writing", 0.0)
+    centre = LPS_FROM_RAS[:3, :3] @ grid_of(alignment.pair.fixed).center_ras
+    matrix = alignment.pair.registration.matrix_fixed_to_moving_lps
+    return Outcome(f"written to {write_transform(matrix, path, center_lps=centre)}")
+
+
+def world_to_lps(points: ArrayLike) -> Matrix:
+    """Points of napari's world, shape (N, 3), as LPS mm."""
+    change = LPS_FROM_RAS[:3, :3] @ WORLD_FROM_RAS[:3, :3]
+    return np.asarray(np.asarray(points, dtype=np.float64) @ change.T)
+
+
+def _place(
+    request: Request,
+    matrix: Matrix,
+    method: str,
+    monitor: Monitor,
+    *,
+    volumes: Alignment | None,
+    base: Alignment | None = None,
+) -> Outcome:
+    from refinefuse_med.pipeline import register_pair
+    from refinefuse_med.registration import take_transform
+
+    monitor.update("resample", 0.0)
+    fixed = volumes.pair.fixed if volumes else to_volume(request.anatomical, monitor)
+    moving = volumes.moving if volumes else to_volume(request.functional, monitor)
+    registration = take_transform(fixed, moving, matrix, method=method, monitor=monitor)
+    monitor.update("resample", 0.5)
+    pair = register_pair(fixed, moving, request.config.registration, monitor, registration)
+    return outcome_of(Alignment(request, moving, pair, given=True, base=base))

@@ -1,0 +1,119 @@
+"""One slice fused as the whole volume would be, fast enough to follow the hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from refinefuse_med.progress import SILENT, Monitor
+from refinefuse_napari._bridge import slice_on_grid_of
+from refinefuse_napari._work import Alignment, Models, Outcome, provenance
+
+if TYPE_CHECKING:
+    import torch
+    from monai.data import MetaTensor
+
+    from refinefuse_med.config import ColourConfig, FusionConfig
+
+__all__ = ["Previewer", "plane_across", "windows_of"]
+
+_PLANE_OF_AXIS: Final = {"S": "axial", "I": "axial", "A": "coronal", "P": "coronal"}
+
+
+def plane_across(alignment: Alignment, layer_axis: int) -> str:
+    """The anatomical plane of the slices across an axis of the anatomical layer."""
+    from refinefuse_med.volume import grid_of
+
+    axis = int(np.flatnonzero(alignment.request.anatomical.axes[:, 0] == layer_axis)[0])
+    code = grid_of(alignment.pair.fixed).orientation[axis]
+    return _PLANE_OF_AXIS.get(code, "sagittal")
+
+
+def windows_of(
+    alignment: Alignment, config: ColourConfig
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The anatomical and the functional window, as a fusion of the volumes would choose them."""
+    from refinefuse_med.colour import auto_window
+
+    pair = alignment.pair
+    anatomical, functional = config.anatomical_window, config.functional_window
+    if anatomical == "auto":
+        anatomical = auto_window(pair.fixed, role="anatomical")
+    if functional == "auto":
+        functional = auto_window(pair.registered, pair.field_of_view, role="functional")
+    return anatomical, functional
+
+
+@dataclass
+class Previewer:
+    """Fuses single slices; keeps the windows, which are of the whole volumes.
+
+    For one thread at a time.
+    """
+
+    models: Models
+    _windows: tuple[object, ColourConfig, ColourConfig] | None = None
+
+    def fuse_slice(
+        self,
+        alignment: Alignment,
+        config: FusionConfig,
+        layer_axis: int,
+        index: int,
+        monitor: Monitor = SILENT,
+    ) -> Outcome:
+        """Fuse the slice `index` across an axis of the anatomical layer.
+
+        The plane of the configuration is not looked at: the slice is what is fused.
+        """
+        from refinefuse_med.engine import Engine
+        from refinefuse_med.pipeline import fuse_registered
+
+        monitor.update("fuse", 0.0)
+        request, pair = alignment.request, alignment.pair
+        shot = request.anatomical
+        axis = int(np.flatnonzero(shot.axes[:, 0] == layer_axis)[0])
+        place = index if shot.axes[axis, 1] > 0 else shot.data.shape[layer_axis] - 1 - index
+        engine = config.engine.model_copy(update={"plane": plane_across(alignment, layer_axis)})
+        picture = fuse_registered(
+            _slice(pair.fixed, axis, place),
+            _slice(pair.registered, axis, place),
+            _cut(pair.field_of_view, axis, place),
+            self._colour(alignment, config.colour),
+            Engine(self.models.get(engine.model), engine),
+            monitor,
+        )
+        layer = slice_on_grid_of(
+            shot,
+            picture.fused,
+            layer_axis,
+            index,
+            name=f"{request.name}: preview",
+            metadata=provenance("preview", request, pair.record),
+        )
+        return Outcome("preview", layer=layer)
+
+    def _colour(self, alignment: Alignment, config: ColourConfig) -> ColourConfig:
+        if self._windows is None or self._windows[0] is not alignment or self._windows[1] != config:
+            anatomical, functional = windows_of(alignment, config)
+            explicit = {"anatomical_window": anatomical, "functional_window": functional}
+            self._windows = alignment, config, config.model_copy(update=explicit)
+        return self._windows[2]
+
+
+def _cut(volume: torch.Tensor, axis: int, place: int) -> torch.Tensor:
+    return volume.narrow(axis - 3, place, 1)
+
+
+def _slice(volume: MetaTensor, axis: int, place: int) -> MetaTensor:
+    from refinefuse_med.volume import Grid, grid_of, like
+
+    grid = grid_of(volume)
+    affine = grid.affine_ras.copy()
+    affine[:3, 3] += affine[:3, axis] * place
+    shape = list(grid.shape)
+    shape[axis] = 1
+    part = _cut(volume.as_tensor(), axis, place)
+    return like(volume, part, Grid((shape[0], shape[1], shape[2]), affine))

@@ -1,0 +1,184 @@
+"""The Qt side of the controller: threads, layers and notifications around it."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import notification_manager, show_error, show_warning
+from pydantic import ValidationError
+from qtpy.QtCore import QObject, Signal
+
+from refinefuse_med.config import FusionConfig
+from refinefuse_med.errors import CancelledError, RefineFuseError, UsageError
+from refinefuse_napari import _texts as texts
+from refinefuse_napari._bridge import LayerSnapshot, snapshot
+from refinefuse_napari._controller import Action, Controller
+from refinefuse_napari._estimate import Machine
+from refinefuse_napari._results import bring_forward, drop_stale_views, show_result
+from refinefuse_napari._work import Models, Outcome, Request
+from refinefuse_napari._worker import Job, Work
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+__all__ = ["Session"]
+
+
+class Session(QObject):
+    """What the sections of one panel share.
+
+    Attributes
+    ----------
+    viewer : napari.Viewer
+    controller : Controller
+    models : Models
+    job : Job
+    machine : Machine or None
+        None until it is measured.
+    details : str
+        Of the last error, for a bug report.
+
+    Signals
+    -------
+    changed
+        The controller, the options or the pair.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: Viewer, parent: QObject) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.controller = Controller(self.changed.emit)
+        self.models = Models()
+        self.machine: Machine | None = None
+        self.details = ""
+        self.anatomical: Image | None = None
+        self.functional: Image | None = None
+        self._options: dict[str, dict[str, Any]] = {}
+        self.job = Job(self)
+        self.job.ended.connect(self._end)
+        # torch takes seconds to load: the window does not wait for it.
+        self._measuring = Job(self)
+        self._measuring.ended.connect(self._measured)
+        models = self.models
+        self._measuring.start(lambda monitor: Machine.measure(models.get(None)))
+
+    def option(self, group: str, name: str, value: Any) -> None:
+        """Note what the user wants of a configuration."""
+        self._options.setdefault(group, {})[name] = value
+        if name == "force":
+            self.look_again()
+        else:
+            self.changed.emit()
+
+    def config(self) -> FusionConfig:
+        """What the options come to.
+
+        Raises
+        ------
+        UsageError
+            One of them cannot be.
+        """
+        try:
+            return FusionConfig.model_validate(self._options)
+        except ValidationError as error:
+            # The last is of the most particular of the forms that a value may have.
+            last = error.errors()[-1]
+            what = last["msg"].removeprefix("Value error, ")
+            where = str(last["loc"][1]).replace("_", " ")
+            raise UsageError(what, where=where, hint=texts.SEE_FUSE) from error
+
+    def choose(self, anatomical: Image | None, functional: Image | None) -> None:
+        """Take two layers as the pair."""
+        self.anatomical, self.functional = anatomical, functional
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Tell the controller how the two layers stand now."""
+        force = self._options.get("registration", {}).get("force", False)
+        self.controller.choose(*self.shots(), force=force)
+
+    def request(self) -> Request:
+        """The pair and the configuration, as they are now.
+
+        Raises
+        ------
+        UsageError
+            There is no pair, or an option cannot be.
+        """
+        self.look_again()
+        anatomical, functional = self.shots()
+        if anatomical is None or functional is None:
+            raise UsageError("two scans are needed")
+        return Request(anatomical, functional, self.config())
+
+    def run(self, action: Action, work: Work) -> None:
+        """Do `work` in another thread, if `action` can be done now."""
+        try:
+            self.controller.begin(action)
+        except RefineFuseError as error:
+            show_error(str(error))
+            return
+        self.job.start(work)
+
+    def take(self, outcome: Outcome) -> None:
+        """Take over an alignment that was found beside the work, by hand."""
+        if self.controller.adjust(outcome):
+            drop_stale_views(self.viewer.layers)
+            self.show(outcome)
+
+    def tell(self, error: Exception) -> None:
+        """Show an error of ours in one line, any other one whole."""
+        self.details = "".join(traceback.format_exception(error))
+        if isinstance(error, CancelledError):
+            return
+        if isinstance(error, RefineFuseError):
+            show_error(str(error))
+        else:
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+
+    def show(self, outcome: Outcome) -> Image | None:
+        """Show the layer of an outcome, and bring it forward where it is new."""
+        for warning in outcome.warnings:
+            show_warning(warning)
+        if outcome.layer is None:
+            return None
+        known = set(self.viewer.layers)
+        layer = show_result(self.viewer.layers, outcome.layer)
+        if layer not in known:
+            bring_forward(self.viewer, layer, self.functional)
+        return layer
+
+    def open(self, paths: list[str]) -> None:
+        """Open files and folders with our reader."""
+        for path in paths:
+            try:
+                self.viewer.open(path, plugin="refinefuse-med")
+            except RefineFuseError as error:
+                self.tell(error)
+
+    def shots(self) -> tuple[LayerSnapshot | None, LayerSnapshot | None]:
+        """The two layers as they stand now."""
+        shots = (self.anatomical, self.functional)
+        first, second = (None if layer is None else snapshot(layer) for layer in shots)
+        return first, second
+
+    def _end(self, ended: Outcome | Exception) -> None:
+        if isinstance(ended, Outcome):
+            before = self.controller.alignment
+            self.controller.finish(ended)
+            if ended.alignment is not None and ended.alignment is not before:
+                drop_stale_views(self.viewer.layers)
+            self.show(ended)
+        else:
+            self.controller.fail(ended)
+            self.tell(ended)
+
+    def _measured(self, ended: Machine | Exception) -> None:
+        # What is wrong with the weights is told when a fusion is asked for.
+        if isinstance(ended, Machine):
+            self.machine = ended
+            self.changed.emit()

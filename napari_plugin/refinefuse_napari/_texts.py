@@ -1,0 +1,143 @@
+"""Every word that the panel says, in one place."""
+
+from __future__ import annotations
+
+from typing import Final
+
+DISCLAIMER: Final = "For research use, not for diagnosis."
+
+# Headings, in the order of work.
+INPUTS: Final = "1  Inputs"
+ALIGN: Final = "2  Align"
+FUSE: Final = "3  Fuse"
+CHECK: Final = "4  Check"
+EXPORT: Final = "5  Export"
+
+# Why something cannot be done now.
+BUSY: Final = "wait for the work that is running, or cancel it"
+NO_INPUTS: Final = "open two scans: drop their folders here"
+NOT_ALIGNED: Final = "align the two scans first"
+NOT_FUSED: Final = "fuse the two scans first"
+BAD_PAIR: Final = "see Inputs: {}"
+NO_POINTS: Final = "choose two points layers with the same number of points, at least three"
+TURN_VIEW: Final = "turn the view to {} slices to see the preview"
+SEE_FUSE: Final = "mend it under Fuse, More"
+NO_BLEND: Final = "press Classic overlay first"
+NO_FOLDER: Final = "choose a folder to write to"
+NO_SLICE: Final = "the view is outside the anatomical scan"
+VIEW_IN_2D: Final = "turn the 3D view off (Ctrl+Y)"
+
+# What the pair is said to be.
+ONE_LAYER: Final = "choose two different scans"
+ONE_FRAME: Final = "One frame of reference: the headers place the scans on each other."
+TWO_FRAMES: Final = "Two frames of reference: the scans have to be registered."
+UNKNOWN_FRAMES: Final = "Frame of reference not known: the scans will be registered."
+TWO_PATIENTS: Final = "these are scans of two different patients"
+SWAPPED: Final = "The anatomical scan is a {}: press Swap if the roles are the wrong way round."
+SAME_KIND: Final = "Both scans are {}: the second is shown as the functional one."
+ONE_SLICE: Final = "{} is a single slice, not a volume"
+NO_SPACING: Final = "{} does not say its voxel size: give it below"
+NO_UNITS: Final = "{} has no length units: its scale is taken as millimetres."
+OBLIQUE: Final = "Tilted ({}): 2D views show each scan along its own slices."
+
+# Stages of the work, by the names that the pipeline gives them.
+STAGES: Final = {
+    "starting": "starting",
+    "reading": "reading",
+    "register": "aligning",
+    "resample": "resampling",
+    "fuse": "fusing",
+    "contribution": "working out the contribution",
+    "comparing": "making the view",
+    "writing": "writing",
+}
+STOPPING: Final = "stopping"
+TIME_LEFT: Final = ", {} left"
+STATES: Final = {
+    "idle": "",
+    "running": "working",
+    "done": "done",
+    "failed": "failed",
+    "cancelled": "stopped",
+}
+
+GPU: Final = "GPU: {}"
+CPU: Final = "CPU: no GPU found"
+CPU_TIME: Final = "CPU: no GPU found, fusion takes about {}"
+LOOKING: Final = "looking for a GPU"
+MEMORY: Final = "Needs about {need} of memory; {free} are free."
+MEMORY_SHORT: Final = (
+    "Needs about {need} of memory, and only {free} are free: close other programs."
+)
+
+TIPS: Final = {
+    "anatomical": "The scan that gives the geometry and the anatomy: MR, or CT with a PET.",
+    "functional": "The scan that gives the function (PET, SPECT), or the bone (CT with an MR).",
+    "swap": "Exchange the two roles.",
+    "open": "Open a DICOM folder, which may hold several series.",
+    "open_file": "Open a NIfTI file, a DICOM file, or a zip of a DICOM folder.",
+    "spacing": "Size of a voxel along the three axes of the layer, in millimetres.",
+    "method": "auto: by the headers where both scans share a frame of reference, else rigid.",
+    "force": "Go on although the alignment is judged failed or the patients differ.",
+    "align": "Bring the functional scan onto the anatomical one, and judge the result.",
+    "reset": "Take both scans as their headers place them.",
+    "shift": "Move the functional scan, in millimetres of the patient.",
+    "turn": "Turn the functional scan about the middle of the anatomical one, in degrees.",
+    "landmarks": "Align by points that mark the same places in both scans, in the same order.",
+    "new_points": "Add a points layer to each scan; then click the same places in both.",
+    "save_transform": "Save the alignment as an ITK transform (.tfm), to be used elsewhere.",
+    "load_transform": "Take the alignment from an ITK transform (.tfm).",
+    "plane": "The slices that the network sees; triplanar is the mean of three planes.",
+    "colormap": "auto: hot iron for PET and SPECT, none for CT.",
+    "keep": "What is kept where a saturated colour leaves no room for the fused brightness.",
+    "window": "Lowest and highest value shown, such as 0, 12; empty: chosen by the modality.",
+    "device": "Where the network runs.",
+    "weights": "A weights file; empty: the weights that come with the package.",
+    "preview": "Fuse the slice that is shown, and again when the view or a setting changes.",
+    "fuse": "Fuse the whole volume.",
+    "checkerboard": "Both scans in tiles: structures must go on from tile to tile.",
+    "edges": "Edges of the anatomy over the functional scan: they must lie on each other.",
+    "contribution": "Which scan each grey value comes from: blue anatomical, orange functional.",
+    "blend": "The classic half-and-half overlay of the two scans, to compare the fusion with.",
+    "swipe": "Show the anatomy left of the line and the fusion right of it.",
+    "opacity": "Left: the fusion. Right: the classic overlay.",
+    "export": "Write the fusion as a new folder.",
+    "format": "auto: the format of the anatomical scan.",
+    "folder": "The folder to make; it must not be there yet.",
+    "report": "Also write a preview picture and a report to read in a browser.",
+    "screenshots": "Save the three planes as they are shown now, as one picture.",
+    "cancel": "Stop the work that is running.",
+    "details": "Copy the details of the last error, for a bug report.",
+}
+
+LANDMARK_ERROR: Final = "the points miss each other by {mean:.1f} mm, the worst by {most:.1f} mm"
+NO_VALUES: Final = "Values under the cursor are shown once the scans are aligned."
+MOVE_CURSOR: Final = "Move the cursor over the picture to read both scans."
+PLACE: Final = "{X} {x:.0f}, {Y} {y:.0f}, {Z} {z:.0f} mm"
+NOT_SEEN: Final = "not in its field of view"
+ALIGNED: Final = "aligned"
+FUSED: Final = "fused"
+NUDGES: Final = ("To the left", "To the back", "Upwards")
+
+SHORTCUTS: Final = {
+    "align": "Ctrl+Alt+A",
+    "fuse": "Ctrl+Alt+F",
+    "preview": "Ctrl+Alt+P",
+    "checkerboard": "Ctrl+Alt+K",
+    "export": "Ctrl+Alt+E",
+    "cancel": "Ctrl+Alt+X",
+}
+
+
+def duration(seconds: float) -> str:
+    """Say a time as a person would: ``8 s``, ``about`` left to the caller."""
+    if seconds < 1:
+        return "1 s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def size(nbytes: float) -> str:
+    """Say a number of bytes: ``3.2 GB``."""
+    return f"{nbytes / 1e9:.1f} GB" if nbytes >= 1e8 else f"{nbytes / 1e6:.0f} MB"

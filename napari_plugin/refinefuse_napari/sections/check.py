@@ -1,0 +1,211 @@
+"""Check: whether the alignment is right, and what the fusion shows."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QSlider, QVBoxLayout, QWidget
+
+from refinefuse_med.errors import RefineFuseError
+from refinefuse_napari import _texts as texts
+from refinefuse_napari._compare import COMPARISONS, Comparison, compare
+from refinefuse_napari._controller import Action
+from refinefuse_napari._cursor import shown_index, view_of
+from refinefuse_napari._results import bring_forward, drop_views, find_result, show_result
+from refinefuse_napari._swipe import swipe_layer
+from refinefuse_napari._values import values_at
+from refinefuse_napari._widgets import Section, button, note, row
+from refinefuse_napari._work import RECORD, Alignment, Outcome, contribution
+from refinefuse_napari._worker import Latest, Work
+from refinefuse_napari.sections.colourbar import ColourBar
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+    from refinefuse_napari._session import Session
+
+__all__ = ["Check"]
+
+_LABELS: dict[Comparison, str] = {
+    "checkerboard": "Checkerboard",
+    "edges": "Edges",
+    "blend": "Classic overlay",
+}
+
+
+class Check(Section):
+    """Views of the pair, a swipe, the values under the cursor, and the colour bar."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(texts.CHECK)
+        self._session = session
+        self._followed: dict[Comparison, Alignment] = {}
+        self._latest = Latest(parent=self)
+        self._latest.came.connect(self._made_again)
+        self.compare = {
+            kind: button(_LABELS[kind], partial(self.show_view, kind), kind) for kind in COMPARISONS
+        }
+        self.contribution = button("Contribution", self._contribution, "contribution")
+        self.reason = note()
+        self.swipe = _slider(texts.TIPS["swipe"], 100, self._swipe)
+        self.opacity = _slider(texts.TIPS["opacity"], 100, self._set_opacity)
+        self.values = note(texts.NO_VALUES)
+        self.bar = ColourBar()
+        checkerboard, edges, blend = self.compare.values()
+        self.form.addRow(row(checkerboard, edges))
+        self.form.addRow(row(blend, self.contribution))
+        self.form.addRow("Swipe", self.swipe)
+        self.form.addRow("Fused – classic", self.opacity)
+        self.form.addRow(self.reason)
+        # Shown below all sections: what is under the cursor is wanted at every step.
+        self.readout = QWidget()
+        column = QVBoxLayout(self.readout)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.values)
+        column.addWidget(self.bar)
+        _follow_cursor(session.viewer, self)
+
+    def refresh(self) -> None:
+        """Say what can be done."""
+        controller = self._session.controller
+        no_view, no_share = map(controller.why_not, (Action.COMPARE, Action.CONTRIBUTION))
+        for view in self.compare.values():
+            view.setEnabled(no_view is None)
+        self.contribution.setEnabled(no_share is None)
+        self.swipe.setEnabled(no_view is None and self._on_top() is not None)
+        if self._result("swipe") is None:
+            self.swipe.blockSignals(True)
+            self.swipe.setValue(self.swipe.maximum())
+            self.swipe.blockSignals(False)
+        no_blend = None if self._result("blend") else texts.NO_BLEND
+        self.opacity.setEnabled(no_blend is None)
+        self._explain(no_view, no_share, no_blend)
+        self._follow()
+        self.bar.show_scale(controller.scale)
+        self.values.setText(texts.MOVE_CURSOR if controller.alignment else texts.NO_VALUES)
+
+    def _follow(self) -> None:
+        """Make the views that are seen again, where the alignment is another than theirs."""
+        alignment = self._session.controller.alignment
+        if alignment is None or self._session.controller.why_not(Action.COMPARE):
+            return
+        for kind in COMPARISONS:
+            layer = self._result(kind)
+            if layer is None or not layer.visible or self._followed.get(kind) is alignment:
+                continue
+            if layer.metadata[RECORD] is alignment.pair.record:
+                continue
+            self._followed[kind] = alignment
+            self._latest.ask(self._making(kind, alignment))
+            return
+
+    def _made_again(self, ended: object) -> None:
+        if isinstance(ended, Outcome):
+            self._session.show(ended)
+        self._follow()
+
+    def _making(self, kind: Comparison, alignment: Alignment) -> Work:
+        config = self._session.config().colour
+        return lambda monitor: compare(kind, alignment, config, monitor)
+
+    def _explain(self, no_view: str | None, no_share: str | None, no_blend: str | None) -> None:
+        """Say why something here cannot be done: one line where one reason stops all."""
+        lines = [no_view] if no_view else []
+        if not no_view:
+            lines += [f"Contribution: {no_share}"] if no_share else []
+            lines += [f"Fused – classic: {no_blend}"] if no_blend else []
+        text = "\n".join(lines)
+        self.reason.setText(text)
+        self.reason.setVisible(bool(text) and text != texts.BUSY)
+
+    def show_view(self, kind: Comparison) -> None:
+        """Make one of the views, or show it again."""
+        alignment = self._session.controller.alignment
+        if alignment is None:
+            return
+        try:
+            work = self._making(kind, alignment)
+        except RefineFuseError as error:
+            self._session.tell(error)
+            return
+        self._session.run(Action.COMPARE, work)
+
+    def _contribution(self) -> None:
+        fusion = self._session.controller.fusion
+        if fusion is not None:
+            self._session.run(Action.CONTRIBUTION, lambda monitor: contribution(fusion, monitor))
+
+    def _result(self, kind: str) -> Image | None:
+        """The result of a kind for the pair chosen."""
+        pair = (self._session.anatomical, self._session.functional)
+        if pair[0] is None or pair[1] is None:
+            return None
+        identities = (str(pair[0].unique_id), str(pair[1].unique_id))
+        return find_result(self._session.viewer.layers, kind, identities)
+
+    def _on_top(self) -> Image | None:
+        """What is swiped over the anatomy."""
+        controller = self._session.controller
+        if controller.fusion is not None:
+            return self._result("fused")
+        return self._result("registered") if controller.alignment else None
+
+    def _swipe(self, percent: int) -> None:
+        source, view = self._on_top(), view_of(self._session.viewer.dims)
+        layers = self._session.viewer.layers
+        if source is None:
+            return
+        if percent == self.swipe.maximum():
+            drop_views(layers, {"swipe"})
+            source.visible = True
+            return
+        layer = show_result(layers, swipe_layer(source, view.displayed[-1], percent / 100))
+        bring_forward(self._session.viewer, layer, self._session.functional)
+
+    def _set_opacity(self, percent: int) -> None:
+        blend, fused = self._result("blend"), self._result("fused")
+        if blend is None:
+            return
+        if fused is not None:
+            fused.visible = True
+        blend.visible, blend.opacity = True, percent / 100
+
+    def cursor_moved(self, viewer: Viewer, event: object = None) -> None:
+        """Say what both scans hold there."""
+        alignment, layer = self._session.controller.alignment, self._session.anatomical
+        if alignment is None or layer is None:
+            return
+        view = view_of(viewer.dims)
+        if view.normal is None:
+            return
+        place = viewer.cursor.position[-3:]
+        text = values_at(alignment, shown_index(layer, view, place))
+        self.values.setText(text or texts.MOVE_CURSOR)
+
+
+def _follow_cursor(viewer: Viewer, section: Check) -> None:
+    """Call `section` when the cursor moves, as long as it lives."""
+    known = weakref.ref(section)
+
+    def moved(viewer: Viewer, event: object) -> None:
+        alive = known()
+        if alive is not None:
+            alive.cursor_moved(viewer, event)
+
+    callbacks = viewer.mouse_move_callbacks
+    callbacks.append(moved)
+    section.destroyed.connect(lambda: callbacks.remove(moved) if moved in callbacks else None)
+
+
+def _slider(tip: str, value: int, moved: Callable[[int], None]) -> QSlider:
+    slider = QSlider(Qt.Orientation.Horizontal)
+    slider.setRange(0, 100)
+    slider.setValue(value)
+    slider.setToolTip(tip)
+    slider.valueChanged.connect(moved)
+    return slider
