@@ -25,8 +25,8 @@ def main() -> None:
     _, panel = viewer.window.add_plugin_dock_widget("refinefuse-med", "RefineFuse")
 
     loop = QEventLoop()
-    panel.job.ended.connect(lambda _: QTimer.singleShot(TOASTS_GONE_MS, loop.quit))
-    QTimer.singleShot(0, panel.fuse)
+    panel.session.job.ended.connect(lambda _: QTimer.singleShot(TOASTS_GONE_MS, loop.quit))
+    QTimer.singleShot(0, panel.fuse.run)
     loop.exec()
 
     PICTURE.parent.mkdir(exist_ok=True)

@@ -84,7 +84,7 @@ def register_pair(
         )
     aligned = known or registration.register(fixed, moving, config, monitor)
     registered, seen = registration.resample_to(
-        moving, grid_of(fixed), aligned.matrix_fixed_to_moving_lps
+        moving, grid_of(fixed), aligned.matrix_fixed_to_moving_lps, monitor=monitor
     )
     record = {
         "schema": RESULT_SCHEMA,

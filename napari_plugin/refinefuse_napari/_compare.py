@@ -24,9 +24,11 @@ COMPARISONS: Final[tuple[Comparison, ...]] = get_args(Comparison)
 
 TILE_MM: Final = 24.0
 EDGE_COLOUR: Final = (0, 255, 160)
-_EDGE_WIDTH_MM: Final = 1.5
-_STRONG_EDGES: Final = 70.0
-"""Percentile of the gradients inside the body from which they are drawn."""
+_SMOOTHING_MM2: Final = 2.0
+_WEAK_EDGE: Final = 0.05
+_STRONG_EDGE: Final = 0.1
+"""Gradient, in parts of the window per voxel, from which an edge is one; weak ones only where
+they go on from a strong one."""
 _NAMES: Final = {"checkerboard": "checkerboard", "edges": "edges", "blend": "classic overlay"}
 
 
@@ -50,7 +52,7 @@ def compare(
         picture = colours
     shown = (picture * 255).round().to(torch.uint8)
     if kind == "edges":
-        edges = torch.from_numpy(_edges(grey.numpy(), spacing))
+        edges = torch.from_numpy(_edges(grey.numpy(), spacing, monitor))
         shown = torch.where(
             edges, torch.tensor(EDGE_COLOUR, dtype=torch.uint8).view(3, 1, 1, 1), shown
         )
@@ -90,17 +92,19 @@ def _tiles(shape: tuple[int, ...], spacing_mm: tuple[float, ...]) -> torch.Tenso
     return (i + j + k) % 2 == 0
 
 
-def _edges(grey: NDArray[np.float32], spacing_mm: tuple[float, ...]) -> NDArray[np.bool_]:
-    """Ridges of the gradient of the anatomy."""
-    from scipy import ndimage
+def _edges(
+    grey: NDArray[np.float32], spacing_mm: tuple[float, ...], monitor: Monitor
+) -> NDArray[np.bool_]:
+    """Edges of the anatomy, a voxel wide (Canny)."""
+    import SimpleITK as sitk
 
-    sigma = [_EDGE_WIDTH_MM / mm for mm in spacing_mm]
-    gradient = ndimage.gaussian_gradient_magnitude(grey, sigma)
-    body = gradient > 0.02
-    if not body.any():
-        return np.asarray(body)
-    strong = gradient > np.percentile(gradient[body], _STRONG_EDGES)
-    # One voxel thin: where the second derivative along the gradient changes its sign.
-    curved = ndimage.gaussian_laplace(grey, sigma) > 0
-    crossing = curved ^ ndimage.binary_erosion(curved)
-    return np.asarray(strong & crossing)
+    from refinefuse_med.volume import run_filter
+
+    image = sitk.GetImageFromArray(grey.transpose(2, 1, 0))
+    image.SetSpacing(spacing_mm)
+    canny = sitk.CannyEdgeDetectionImageFilter()
+    canny.SetVariance(_SMOOTHING_MM2)
+    canny.SetLowerThreshold(_WEAK_EDGE)
+    canny.SetUpperThreshold(_STRONG_EDGE)
+    edges = sitk.GetArrayFromImage(run_filter(canny, image, monitor)).transpose(2, 1, 0)
+    return np.asarray(edges > 0)

@@ -9,8 +9,9 @@ import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
 
+from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_med.registration.pose import Matrix
-from refinefuse_med.volume import Grid, grid_of, like, to_sitk
+from refinefuse_med.volume import Grid, grid_of, like, run_filter, to_sitk
 
 __all__ = ["Interpolation", "field_of_view", "resample_to"]
 
@@ -26,6 +27,7 @@ def resample_to(
     matrix_fixed_to_moving_lps: Matrix,
     *,
     interpolation: Interpolation = "linear",
+    monitor: Monitor = SILENT,
 ) -> tuple[MetaTensor, torch.Tensor]:
     """Resample `moving` onto `grid`.
 
@@ -41,6 +43,8 @@ def resample_to(
     matrix_fixed_to_moving_lps : array, shape (4, 4)
         Maps LPS mm points of fixed to moving, as ITK transforms do.
     interpolation : {"linear", "nearest"}
+    monitor : Monitor
+        Asked whether to go on.
 
     Returns
     -------
@@ -54,6 +58,8 @@ def resample_to(
     ------
     GeometryError
         One of the grids is sheared.
+    CancelledError
+        The user asked to stop.
     """
     grid.require_orthogonal("fixed")
     outside = min(0.0, float(moving.min()))
@@ -72,7 +78,7 @@ def resample_to(
         sitk.sitkLinear if interpolation == "linear" else sitk.sitkNearestNeighbor
     )
     resampler.SetDefaultPixelValue(outside)
-    array = sitk.GetArrayFromImage(resampler.Execute(to_sitk(moving)))
+    array = sitk.GetArrayFromImage(run_filter(resampler, to_sitk(moving), monitor))
     array = array.transpose(2, 1, 0)[None] if array.ndim == 3 else array.transpose(3, 2, 1, 0)
     inside = field_of_view(grid, grid_of(moving), matrix_fixed_to_moving_lps)
     data = torch.from_numpy(np.ascontiguousarray(array))
