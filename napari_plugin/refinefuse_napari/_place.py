@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from refinefuse_med.errors import UsageError
 from refinefuse_med.grid import LPS_FROM_RAS
 from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_napari import _texts as texts
@@ -26,10 +25,14 @@ __all__ = [
     "by_landmarks",
     "by_nudge",
     "from_file",
+    "judge",
     "nudged",
     "save_transform",
     "world_to_lps",
 ]
+
+
+BY_HAND: Final = "by hand"
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,12 @@ def nudged(matrix_fixed_to_moving_lps: ArrayLike, nudge: Nudge, centre_lps: Arra
 
 
 def by_nudge(base: Alignment, nudge: Nudge, monitor: Monitor = SILENT) -> Outcome:
-    """Move the functional scan from where `base` has it."""
+    """Move the functional scan from where `base` has it; judged later, which takes longer."""
     from refinefuse_med.volume import grid_of
 
     centre = LPS_FROM_RAS[:3, :3] @ grid_of(base.pair.fixed).center_ras
     matrix = nudged(base.pair.registration.matrix_fixed_to_moving_lps, nudge, centre)
-    return _place(base.request, matrix, "by hand", monitor, volumes=base, base=base)
+    return _place(base.request, matrix, BY_HAND, monitor, volumes=base, base=base, judged=False)
 
 
 def by_headers(request: Request, known: Alignment | None, monitor: Monitor = SILENT) -> Outcome:
@@ -94,27 +97,16 @@ def by_landmarks(
 
     Raises
     ------
-    UsageError
-        The numbers differ, there are fewer than three, or they lie on one line.
+    InputError
+        The numbers differ, there are fewer than three, or they lie in a line.
     """
-    import SimpleITK as sitk
+    from refinefuse_med.registration import fit_landmarks
 
-    fixed, moving = world_to_lps(fixed_world), world_to_lps(moving_world)
-    if len(fixed) != len(moving) or len(fixed) < 3:
-        raise UsageError(texts.NO_POINTS)
-    if np.linalg.matrix_rank(fixed - fixed.mean(axis=0), tol=1.0) < 2:
-        raise UsageError("the points lie on one line", hint="add one beside it")
-    found = sitk.VersorRigid3DTransform(
-        sitk.LandmarkBasedTransformInitializer(
-            sitk.VersorRigid3DTransform(), fixed.ravel().tolist(), moving.ravel().tolist()
-        )
+    fit = fit_landmarks(world_to_lps(fixed_world), world_to_lps(moving_world))
+    outcome = _place(
+        request, fit.matrix_fixed_to_moving_lps, "by landmarks", monitor, volumes=known
     )
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.reshape(found.GetMatrix(), (3, 3))
-    matrix[:3, 3] = found.TransformPoint((0.0, 0.0, 0.0))
-    apart = np.linalg.norm((fixed @ matrix[:3, :3].T + matrix[:3, 3]) - moving, axis=1)
-    outcome = _place(request, matrix, "by landmarks", monitor, volumes=known)
-    error = texts.LANDMARK_ERROR.format(mean=apart.mean(), most=apart.max())
+    error = texts.LANDMARK_ERROR.format(mean=fit.fre_mm, most=fit.residuals_mm.max())
     return replace(outcome, summary=f"{outcome.summary}; {error}")
 
 
@@ -135,6 +127,14 @@ def world_to_lps(points: ArrayLike) -> Matrix:
     return np.asarray(np.asarray(points, dtype=np.float64) @ change.T)
 
 
+def judge(alignment: Alignment, monitor: Monitor = SILENT) -> Outcome:
+    """Judge an alignment that was shown before it was judged."""
+    matrix = alignment.pair.registration.matrix_fixed_to_moving_lps
+    return _place(
+        alignment.request, matrix, BY_HAND, monitor, volumes=alignment, base=alignment.base
+    )
+
+
 def _place(
     request: Request,
     matrix: Matrix,
@@ -143,14 +143,20 @@ def _place(
     *,
     volumes: Alignment | None,
     base: Alignment | None = None,
+    judged: bool = True,
 ) -> Outcome:
     from refinefuse_med.pipeline import register_pair
-    from refinefuse_med.registration import take_transform
+    from refinefuse_med.registration import RegistrationResult, assess
 
     monitor.update("resample", 0.0)
     fixed = volumes.pair.fixed if volumes else to_volume(request.anatomical, monitor)
     moving = volumes.moving if volumes else to_volume(request.functional, monitor)
-    registration = take_transform(fixed, moving, matrix, method=method, monitor=monitor)
-    monitor.update("resample", 0.5)
-    pair = register_pair(fixed, moving, request.config.registration, monitor, registration)
-    return outcome_of(Alignment(request, moving, pair, given=True, base=base))
+    config = request.config.registration
+    if judged:
+        registration = assess(fixed, moving, matrix, config, monitor, method=method)
+    else:
+        registration = RegistrationResult(
+            method, "suspect", {}, matrix, 0.0, (texts.NOT_JUDGED,), start="given"
+        )
+    pair = register_pair(fixed, moving, config, monitor, registration)
+    return outcome_of(Alignment(request, moving, pair, given=True, base=base, judged=judged))

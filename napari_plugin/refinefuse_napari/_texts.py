@@ -110,7 +110,8 @@ TIPS: Final = {
     "details": "Copy the details of the last error, for a bug report.",
 }
 
-LANDMARK_ERROR: Final = "the points miss each other by {mean:.1f} mm, the worst by {most:.1f} mm"
+LANDMARK_ERROR: Final = "registration error at the points {mean:.1f} mm, the worst {most:.1f} mm"
+NOT_JUDGED: Final = "placed by hand, and not judged yet"
 NO_VALUES: Final = "Values under the cursor are shown once the scans are aligned."
 MOVE_CURSOR: Final = "Move the cursor over the picture to read both scans."
 PLACE: Final = "{X} {x:.0f}, {Y} {y:.0f}, {Z} {z:.0f} mm"

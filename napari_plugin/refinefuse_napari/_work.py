@@ -71,6 +71,8 @@ class Alignment:
         By hand, by landmarks or from a file: a fusion takes it as it is.
     base : Alignment or None
         That from which this one was nudged by hand.
+    judged : bool
+        Whether its verdict is known yet.
     """
 
     request: Request
@@ -78,6 +80,7 @@ class Alignment:
     pair: RegisteredPair
     given: bool = False
     base: Alignment | None = None
+    judged: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +188,7 @@ def outcome_of(alignment: Alignment) -> Outcome:
     )
     units = get_meta(pair.registered, Keys.UNITS) or "a.u."
     return Outcome(
-        **said_of(pair.record),
+        **{**said_of(pair.record), **({} if alignment.judged else {"warnings": ()})},
         layer=layer,
         alignment=alignment,
         scale=Scale.of(name, window, units),
@@ -202,6 +205,10 @@ def fuse(
     from refinefuse_med.pipeline import RegisteredPair, fuse_pair
 
     model = models.get(request.config.engine.model)
+    if known is not None and not known.judged:
+        from refinefuse_napari._place import judge
+
+        known = judge(known, monitor).alignment
     moving = known.moving if known else to_volume(request.functional, monitor)
     result = fuse_pair(
         known.pair.fixed if known else to_volume(request.anatomical, monitor),
@@ -285,6 +292,8 @@ def said_of(record: dict[str, Any]) -> dict[str, Any]:
 def verdict_in_words(registration: dict[str, Any]) -> str:
     """The verdict of a registration with its numbers, in one line."""
     quality = registration["quality"]
+    if not quality:
+        return f"{texts.NOT_JUDGED}"
     numbers = []
     if "spread_mm" in quality:
         numbers.append(f"estimated error {quality['spread_mm']:.1f} mm")

