@@ -77,6 +77,10 @@ class OutputConfig(_Config):
     if_exists: Literal["fail", "skip", "overwrite"] = "fail"
     preview: bool = False
     report: bool = False
+    deidentify: bool = Field(False, description="clean all headers by the basic profile of PS3.15")
+    key: Path | None = Field(
+        None, description="file of the pseudonyms' key; the user's own if None"
+    )
     contribution: bool = Field(False, description="also the share of the functional volume")
     multiframe: bool = Field(False, description="DICOM: the fused volume as one object")
     quantitative: bool = Field(

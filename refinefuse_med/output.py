@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from refinefuse_med import io
 from refinefuse_med.config import OutputConfig, OutputFormat
+from refinefuse_med.deidentification import deidentify
 from refinefuse_med.grid import LPS_FROM_RAS
+from refinefuse_med.pseudonyms import Pseudonyms
 from refinefuse_med.volume import Keys, get_meta, grid_of, modality_of, source_of
 
 if TYPE_CHECKING:
@@ -46,19 +48,29 @@ def save_result(result: FusionResult, out: Path, config: OutputConfig) -> Path:
         `out` exists (unless the configuration says otherwise), or cannot be written.
     """
     formats = formats_of(result.anatomical, config)
+    volumes = (result.anatomical, result.functional_registered)
+    functional_factor = _factor_of(result.functional_registered)
+    if config.deidentify:
+        result = deidentify(result, Pseudonyms.from_file(config.key))
 
     def write(folder: Path) -> dict[str, Any]:
         _write_images(result, folder, formats, config)
         _write_transform(result.registration, result.anatomical, folder)
         if "dicom" in formats:
-            _write_dicom(result, folder / "dicom", config)
+            _write_dicom(result, folder / "dicom", config, functional_factor)
         if config.preview or config.report:
             _write_preview(result, folder / "preview.png")
         if config.report:
             io.write_report(folder / "report.html", result.record, folder / "preview.png")
         return result.record
 
-    return _save(out, config, (result.anatomical, result.functional_registered), write)
+    return _save(out, config, volumes, write)
+
+
+def _factor_of(volume: MetaTensor) -> float:
+    """From the rescaled values of its files to the volume's units; cleaned headers forget it."""
+    headers = source_of(volume).datasets
+    return io.scale_of(headers, modality_of(volume)).factor if headers else 1.0
 
 
 def _write_images(
@@ -79,7 +91,9 @@ def _write_images(
         io.write_sidecar(name, volume, result.record, folder / f"{name}.json")
 
 
-def _write_dicom(result: FusionResult, folder: Path, config: OutputConfig) -> None:
+def _write_dicom(
+    result: FusionResult, folder: Path, config: OutputConfig, functional_factor: float
+) -> None:
     picture = result.picture
     coloured = picture.colormap != "none"
     io.write_dicom(
@@ -94,6 +108,7 @@ def _write_dicom(result: FusionResult, folder: Path, config: OutputConfig) -> No
             functional=picture.windows["functional"],
             colours=(picture.colours * 255).round().byte().numpy() if coloured else None,
             palette=picture.colormap,
+            functional_factor=functional_factor,
         ),
         contribution=result.functional_share if config.contribution else None,
         description=f"RefineFuse {'+'.join(_modalities(result))} (research use only)",
@@ -102,6 +117,7 @@ def _write_dicom(result: FusionResult, folder: Path, config: OutputConfig) -> No
             quantitative=config.quantitative,
             colour_bar=config.colour_bar,
             seed=_seed(result) if config.deterministic_uids else None,
+            deidentified=config.deidentify,
         ),
     )
 

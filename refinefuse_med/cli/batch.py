@@ -12,6 +12,7 @@ import click
 from refinefuse_med.cli.options import (
     fusion_config,
     fusion_options,
+    key_option,
     log,
     logging_options,
     monitor_of,
@@ -45,11 +46,7 @@ _PAIRS_HELP = (
     show_default=True,
     help="Most days between two scans that are paired.",
 )
-@click.option(
-    "--key",
-    type=click.Path(path_type=Path),
-    help="File with the key of the pseudonyms; by default one in your configuration folder.",
-)
+@key_option
 @click.option("--dry-run", is_flag=True, help="Print the plan, and fuse nothing.")
 @click.option("--resume", is_flag=True, help="Skip the pairs that OUT holds already.")
 @fusion_options
@@ -63,7 +60,6 @@ def batch(
     out: Path,
     pairs: Path | None,
     max_days: int,
-    key: Path | None,
     dry_run: bool,
     resume: bool,
     as_json: bool,
@@ -91,7 +87,7 @@ def batch(
         root,
         pairs_file=pairs,
         max_days=max_days,
-        pseudonyms=Pseudonyms.from_file(key),
+        pseudonyms=Pseudonyms.from_file(options["key"]),
         exclude=(out,),
     )
     if dry_run:

@@ -11,6 +11,7 @@ from refinefuse_med.cli.options import (
     allow_gaps_option,
     fusion_config,
     fusion_options,
+    key_option,
     log,
     logging_options,
     monitor_of,
@@ -45,6 +46,7 @@ _MODALITIES = click.Choice(["MR", "CT", "PT", "NM"])
 )
 @allow_gaps_option
 @fusion_options
+@key_option
 @click.option("--json", "as_json", is_flag=True, help="The result record on stdout.")
 @logging_options
 def fuse(anatomical: Path, functional: Path, out: Path, as_json: bool, **options: Any) -> None:

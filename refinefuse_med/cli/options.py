@@ -32,6 +32,7 @@ __all__ = [
     "fusion_options",
     "if_exists_option",
     "keep_option",
+    "key_option",
     "log",
     "logging_options",
     "method_option",
@@ -83,6 +84,12 @@ device_option = click.option(
 
 model_option = click.option(
     "--model", type=click.Path(path_type=Path), help="Weights file; the one in the package."
+)
+
+key_option = click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    help="File with the key of the pseudonyms; by default one in your configuration folder.",
 )
 
 logging_options = _stack(
@@ -172,6 +179,11 @@ fusion_options = _stack(
         "formats",
         metavar="nifti,dicom,mha,nrrd",
         help="One or several; that of the anatomical input by default.",
+    ),
+    click.option(
+        "--deidentify",
+        is_flag=True,
+        help="Clean all headers by the basic profile of DICOM PS3.15, UIDs by a key.",
     ),
     click.option("--contribution", is_flag=True, help="Also the share of the functional scan."),
     click.option("--multiframe", is_flag=True, help="DICOM: the fused volume as one object."),

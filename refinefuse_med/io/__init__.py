@@ -18,9 +18,11 @@ _HOMES = {
     "read_landmarks": "refinefuse_med.io.landmarks",
     "read_transform": "refinefuse_med.io.transform",
     "render_preview": "refinefuse_med.io.preview",
+    "Deidentifier": "refinefuse_med.io.deidentify",
     "DicomOptions": "refinefuse_med.io.objects.study",
     "Shown": "refinefuse_med.io.objects.study",
     "write_dicom": "refinefuse_med.io.objects.study",
+    "scale_of": "refinefuse_med.io.values",
     "write_itk": "refinefuse_med.io.itk_writer",
     "write_sidecar": "refinefuse_med.io.sidecar",
     "write_nifti": "refinefuse_med.io.nifti_writer",
@@ -38,6 +40,7 @@ __all__ = sorted(_HOMES)
 if TYPE_CHECKING:
     from refinefuse_med.io.atomic import AtomicFolder as AtomicFolder
     from refinefuse_med.io.atomic import atomic_file as atomic_file
+    from refinefuse_med.io.deidentify import Deidentifier as Deidentifier
     from refinefuse_med.io.inspection import Inspection as Inspection
     from refinefuse_med.io.inspection import SeriesEntry as SeriesEntry
     from refinefuse_med.io.inspection import inspect_path as inspect_path
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from refinefuse_med.io.sidecar import write_sidecar as write_sidecar
     from refinefuse_med.io.transform import read_transform as read_transform
     from refinefuse_med.io.transform import write_transform as write_transform
+    from refinefuse_med.io.values import scale_of as scale_of
 
 
 def __getattr__(name: str) -> Any:

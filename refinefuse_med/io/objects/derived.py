@@ -27,7 +27,10 @@ from refinefuse_med.io.objects.uids import new_uid
 from refinefuse_med.io.wording import RESEARCH_ONLY
 from refinefuse_med.volume import Keys, SourceHeader, get_meta
 
-__all__ = ["carry", "derive_series", "derive_study"]
+__all__ = ["UNTOLD", "carry", "derive_series", "derive_study"]
+
+UNTOLD: Final = datetime(1900, 1, 1)
+"""When de-identified objects say that they were written."""
 
 _IDENTITY: Final = (
     "SpecificCharacterSet",
@@ -89,7 +92,13 @@ _TYPE_2: Final = (
 """Present even where nothing is known."""
 
 
-def derive_study(source: SourceHeader, volume: MetaTensor, seed: str | None = None) -> Dataset:
+def derive_study(
+    source: SourceHeader,
+    volume: MetaTensor,
+    seed: str | None = None,
+    *,
+    deidentified: bool = False,
+) -> Dataset:
     """Make the attributes of patient, study and frame of reference that new series share.
 
     Where `source` has no DICOM headers, an anonymous study is begun. Series that are to
@@ -104,9 +113,13 @@ def derive_study(source: SourceHeader, volume: MetaTensor, seed: str | None = No
         A volume on the anatomical grid; names the frame of reference where `source` does not.
     seed : str, optional
         What the new UIDs are made from: the same seed, the same UIDs. Random ones without.
+    deidentified : bool
+        Whether `source` was cleaned by `Deidentifier`: it is noted, and the time of writing not.
     """
     study = Dataset()
     study.SpecificCharacterSet = "ISO_IR 192"
+    now = UNTOLD if deidentified else datetime.now()
+    study.ContentDate, study.ContentTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     for header in source.datasets[:1]:
         for keyword in _IDENTITY:
             if keyword in header:
@@ -129,7 +142,22 @@ def derive_study(source: SourceHeader, volume: MetaTensor, seed: str | None = No
         known = get_meta(volume, Keys.FRAME_OF_REFERENCE_UID)
         study.FrameOfReferenceUID = known or new_uid(seed, "frame of reference")
     study.SeriesInstanceUID = new_uid(seed, "series")
+    if deidentified:
+        _note_deidentification(study)
     return study
+
+
+def _note_deidentification(study: Dataset) -> None:
+    """Say what was done (PS3.3 C.7.1.1, PS3.15 E.1.1): descriptors are ours, none is carried."""
+    study.PatientIdentityRemoved = "YES"
+    study.LongitudinalTemporalInformationModified = "REMOVED"
+    study.DeidentificationMethod = (
+        f"DICOM PS3.15 basic profile, headers only; RefineFuse-Med {__version__}"
+    )
+    study.DeidentificationMethodCodeSequence = [
+        code_item(codes.DCM.BasicApplicationConfidentialityProfile),
+        code_item(codes.DCM.CleanDescriptorsOption),
+    ]
 
 
 def _take_enhanced_side(header: Dataset, study: Dataset) -> None:
@@ -142,13 +170,11 @@ def _take_enhanced_side(header: Dataset, study: Dataset) -> None:
 
 
 def _make_anonymous(study: Dataset, seed: str | None) -> None:
-    now = datetime.now()
     study.PatientName = "Anonymous"
     # One of its own, lest an archive take all anonymous patients for one.
     own = secrets.token_hex(4) if seed is None else hashlib.sha256(seed.encode()).hexdigest()[:8]
     study.PatientID = f"ANON-{own.upper()}"
-    study.StudyDate = now.strftime("%Y%m%d")
-    study.StudyTime = now.strftime("%H%M%S")
+    study.StudyDate, study.StudyTime = study.ContentDate, study.ContentTime
     study.StudyID = "1"
 
 
@@ -207,16 +233,15 @@ def derive_series(
     sources : iterable of SourceHeader
         The series it was made from.
     """
-    now = datetime.now()
     series = copy.deepcopy(study)
     series.SOPClassUID = sop_class_uid
     series.Modality = modality
     series.SeriesInstanceUID = new_uid(study.SeriesInstanceUID, offset)
     series.SeriesNumber = int(study.get("SeriesNumber") or 0) + offset
     series.SeriesDescription = _ascii(description, 64)
-    for event in ("InstanceCreation", "Series", "Content"):
-        setattr(series, f"{event}Date", now.strftime("%Y%m%d"))
-        setattr(series, f"{event}Time", now.strftime("%H%M%S"))
+    for event in ("InstanceCreation", "Series"):
+        setattr(series, f"{event}Date", study.ContentDate)
+        setattr(series, f"{event}Time", study.ContentTime)
     series.Manufacturer = "The RefineFuse-Med developers"
     series.ManufacturerModelName = "RefineFuse-Med"
     series.SoftwareVersions = __version__
@@ -232,7 +257,7 @@ def derive_series(
     headers = [source.datasets[0] for source in sources]
     if known := [header for header in headers if can_be_referred_to(header)]:
         series.RelatedSeriesSequence = [_related(header) for header in known]
-    equipment = [_scanner(header) for header in headers] + [_ourselves(now)]
+    equipment = [_scanner(header) for header in headers] + [_ourselves(study)]
     series.ContributingEquipmentSequence = equipment
     return series
 
@@ -270,11 +295,11 @@ def _scanner(header: Dataset) -> Dataset:
     return item
 
 
-def _ourselves(now: datetime) -> Dataset:
+def _ourselves(study: Dataset) -> Dataset:
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.ProcessingEquipment)]
     item.Manufacturer = "The RefineFuse-Med developers"
     item.ManufacturerModelName = "RefineFuse-Med"
     item.SoftwareVersions = __version__
-    item.ContributionDateTime = now.strftime("%Y%m%d%H%M%S")
+    item.ContributionDateTime = f"{study.ContentDate}{study.ContentTime}"
     return item

@@ -24,7 +24,6 @@ from refinefuse_med.io.objects.registered_series import write_registered_series
 from refinefuse_med.io.objects.secondary_capture import write_secondary_capture
 from refinefuse_med.io.objects.slices import make_folder
 from refinefuse_med.io.objects.spatial_registration import write_registration
-from refinefuse_med.io.values import scale_of
 from refinefuse_med.volume import Keys, SourceHeader, get_meta, modality_of, source_of
 
 if TYPE_CHECKING:
@@ -49,12 +48,15 @@ class DicomOptions:
         Also ``colour_bar.dcm``, where the fused volume is in colour.
     seed : str or None
         What new UIDs are made from; random ones where None.
+    deidentified : bool
+        The sources were cleaned by `refinefuse_med.io.Deidentifier`: the objects say so.
     """
 
     multiframe: bool = False
     quantitative: bool = False
     colour_bar: bool = False
     seed: str | None = None
+    deidentified: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +71,15 @@ class Shown:
         Palette of the functional volume; None: grey.
     palette : str
         Its name.
+    functional_factor : float
+        From the values that the functional files' own rescale gives to the units of the window.
     """
 
     anatomical: tuple[float, float]
     functional: tuple[float, float]
     colours: NDArray[np.uint8] | None = None
     palette: str = "none"
+    functional_factor: float = 1.0
 
 
 def write_dicom(
@@ -134,7 +139,7 @@ def write_dicom(
     options = options or DicomOptions()
     functional = source_of(functional_registered)
     units = get_meta(functional_registered, Keys.UNITS) or "a.u."
-    study = derive_study(source, fused, options.seed)
+    study = derive_study(source, fused, options.seed, deidentified=options.deidentified)
     common = _Common(
         study=study, functional=functional, matrix_fixed_to_moving_lps=matrix_fixed_to_moving_lps
     )
@@ -183,7 +188,7 @@ def write_dicom(
             )
         )
     if matrix_fixed_to_moving_lps is not None and method not in ("none", "deformable"):
-        layers = _layers(shown, source, functional, functional_registered)
+        layers = _layers(shown, source, functional)
         paths += _relate(layers, matrix_fixed_to_moving_lps, method, study, folder)
     if options.colour_bar and shown is not None and shown.colours is not None:
         paths.append(
@@ -245,14 +250,10 @@ def _details(shown: Shown | None, units: str) -> str:
 
 
 def _layers(
-    shown: Shown | None, source: SourceHeader, functional: SourceHeader, volume: MetaTensor
+    shown: Shown | None, source: SourceHeader, functional: SourceHeader
 ) -> tuple[Layer, Layer]:
     """The windows in the values that the files' own rescale gives: Bq/ml where we have SUV."""
-    if shown is None or not functional.datasets:
+    if shown is None:
         return Layer(source), Layer(functional)
-    factor = scale_of(functional.datasets, modality_of(volume)).factor
-    low, high = shown.functional
-    return (
-        Layer(source, shown.anatomical),
-        Layer(functional, (low / factor, high / factor), shown.colours),
-    )
+    low, high = (bound / shown.functional_factor for bound in shown.functional)
+    return Layer(source, shown.anatomical), Layer(functional, (low, high), shown.colours)

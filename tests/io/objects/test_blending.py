@@ -30,7 +30,7 @@ def blending(tmp_path, oblique):
         functional(oblique, "PT", "SUVbw", moving),
         mr_source(grid_of(fused)),
         matrix_fixed_to_moving_lps=np.eye(4),
-        shown=Shown((0, 900), (0, 8), COLOURS, "hot_iron"),
+        shown=Shown((0, 900), (0, 8), COLOURS, "hot_iron", calibrate(moving.datasets).factor),
     )
     return pydicom.dcmread(tmp_path / "blending.dcm"), moving, tmp_path
 
