@@ -30,6 +30,7 @@ RegistrationMethod = Literal["auto", "none", "header", "rigid", "affine", "defor
 Plane = Literal["axial", "coronal", "sagittal", "triplanar"]
 Colormap = Literal["auto", "hot_iron", "pet", "hot_metal_blue", "pet_20_step", "none"]
 Keep = Literal["luminance", "chroma"]
+Precision = Literal["auto", "float32", "float16"]
 OutputFormat = Literal["nifti", "dicom", "mha", "nrrd"]
 
 
@@ -67,7 +68,13 @@ class EngineConfig(_Config):
     plane: Plane = "axial"
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda|cuda:\d+|mps)$")
     model: Path | None = Field(None, description="weights file; the one in the package if None")
-    batch_size: int = Field(0, ge=0, description="slices at a time; 0: chosen from the slice size")
+    batch_size: int = Field(
+        0, ge=0, description="slices at a time; 0: chosen from the slice size and the free memory"
+    )
+    precision: Precision = Field(
+        "auto",
+        description="auto: float16 on CUDA where it is within 1/255 of float32, else float32",
+    )
 
 
 class OutputConfig(_Config):

@@ -6,6 +6,7 @@ register -> resample -> window and colour -> fuse luminance, slice by slice -> r
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 import torch
@@ -18,7 +19,13 @@ from refinefuse_med.config import (
     RegistrationConfig,
     Window,
 )
-from refinefuse_med.engine import Engine
+from refinefuse_med.engine import (
+    Engine,
+    is_out_of_memory,
+    release_memory,
+    to_device,
+    to_place,
+)
 from refinefuse_med.errors import InputError, RegistrationFailedError
 from refinefuse_med.network import RefineFuse
 from refinefuse_med.progress import SILENT, Monitor
@@ -114,7 +121,27 @@ def fuse_registered(
 
     Outside `field_of_view`, shape (I, J, K), the anatomy is shown alone.
     """
-    shown = show_pair(anatomical, functional, field_of_view, config)
+    volumes = anatomical, functional, field_of_view
+    place = engine.home_of(field_of_view.numel())
+    try:
+        return _fuse_at(place, volumes, config, engine, monitor)
+    except RuntimeError as error:
+        if place.type == "cpu" or not is_out_of_memory(error):
+            raise
+    release_memory(place)
+    return _fuse_at(torch.device("cpu"), volumes, config, engine, monitor)
+
+
+def _fuse_at(
+    place: torch.device,
+    volumes: tuple[MetaTensor, MetaTensor, torch.Tensor],
+    config: ColourConfig,
+    engine: Engine,
+    monitor: Monitor,
+) -> FusedPicture:
+    """Colour at `place`, on the device where there is room, so that colours need not travel."""
+    anatomical, _, field_of_view = volumes
+    shown = show_pair(*volumes, config, place)
     run = engine.fuse(
         shown.grey,
         colour.luminance(shown.rgb),
@@ -125,6 +152,9 @@ def fuse_registered(
     fused = run.fused
     if shown.colormap != "none":
         fused = colour.to_bytes(colour.recolour(run.fused, shown.rgb, config.keep))
+    fused, rgb, luminance, contribution = to_place(
+        torch.device("cpu"), fused, colour.to_bytes(shown.rgb), run.fused, run.contribution
+    )
     picture = make_volume(
         fused,
         affine_ras(anatomical),
@@ -133,11 +163,11 @@ def fuse_registered(
     )
     return FusedPicture(
         fused=picture,
-        functional_rgb=colour.to_bytes(shown.rgb),
+        functional_rgb=rgb,
         colormap=shown.colormap,
         colours=colour.palette(shown.colormap),
         windows=shown.windows,
-        run=run,
+        run=replace(run, fused=luminance, contribution=contribution),
     )
 
 
@@ -146,17 +176,25 @@ def show_pair(
     functional: MetaTensor,
     field_of_view: torch.Tensor,
     config: ColourConfig,
+    place: torch.device | None = None,
 ) -> ShownPair:
-    """Window and colour two volumes that lie on one grid: what a reader sees of either."""
+    """Window and colour two volumes that lie on one grid: what a reader sees of either.
+
+    The pictures are made on the device `place`, the CPU by default.
+    """
+    place = place or torch.device("cpu")
     windows = {
         "anatomical": _window(anatomical, config.anatomical_window, "anatomical"),
         "functional": _window(functional, config.functional_window, "functional", field_of_view),
     }
-    scalar = colour.apply_window(functional.as_tensor()[0], windows["functional"])
+    values, seen = to_device(functional.as_tensor()[0], place), to_device(field_of_view, place)
+    scalar = colour.apply_window(values, windows["functional"])
     name = colour.resolve_colormap(config.colormap, modality_of(functional))
     return ShownPair(
-        grey=colour.apply_window(anatomical.as_tensor()[0], windows["anatomical"]),
-        rgb=colour.colourise(scalar, name) * field_of_view,
+        grey=colour.apply_window(
+            to_device(anatomical.as_tensor()[0], place), windows["anatomical"]
+        ),
+        rgb=colour.colourise(scalar, name) * seen,
         colormap=name,
         windows=windows,
     )
@@ -229,6 +267,7 @@ def fuse_pair(
             "weights_sha256": weights["sha256"],
             "plane": config.engine.plane,
             "device": str(picture.run.device),
+            "precision": picture.run.precision,
             "slices": picture.run.slices,
             "seconds": round(picture.run.seconds, 3),
             "colormap": picture.colormap,

@@ -1,20 +1,24 @@
-"""The device that the network runs on, and what it says when its memory is full."""
+"""The device that the network runs on, its memory, and what it says when it fails."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import torch
 
 from refinefuse_med.errors import DeviceError
 
-__all__ = ["is_out_of_memory", "release_memory", "resolve_device"]
+__all__ = ["device_failures", "free_memory", "is_out_of_memory", "release_memory", "resolve_device"]
 
 _MEMORY_TEXTS: Final = (
     "out of memory",  # CUDA libraries, MPS
     "not enough memory",  # DefaultCPUAllocator on Windows and macOS
     "can't allocate memory",  # DefaultCPUAllocator on Linux
 )
+_FORKED: Final = "in forked subprocess"
+_FAILURE_TEXTS: Final = ("CUDA error", "CUDA driver error", "cuDNN error", "CUBLAS", "CUDNN_STATUS")
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -53,6 +57,52 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(t in str(error) for t in _MEMORY_TEXTS)
+
+
+@contextmanager
+def device_failures(device: torch.device) -> Iterator[None]:
+    """Turn the errors of a failing device into one clear line, and let others pass.
+
+    Raises
+    ------
+    DeviceError
+        The device failed, or cannot be used from this process.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if _FORKED in text:
+            raise DeviceError(
+                "a GPU cannot be used in a forked process",
+                where=device,
+                hint="use ThreadDataLoader or num_workers=0, or the device cpu",
+            ) from error
+        if is_out_of_memory(error) or not _is_failure(error, text):
+            raise
+        raise DeviceError(
+            f"the device failed ({text.splitlines()[0]})",
+            where=device,
+            hint="run again, or with --device cpu",
+        ) from error
+
+
+def _is_failure(error: RuntimeError, text: str) -> bool:
+    # A name of its own since PyTorch 2.8.
+    kind = getattr(torch, "AcceleratorError", ())
+    return isinstance(error, kind) or any(part in text for part in _FAILURE_TEXTS)
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that a device has left for this process; None where it does not say.
+
+    What others hold is not counted, so that several processes may share one GPU.
+    """
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(free + cached)
 
 
 def release_memory(device: torch.device) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
 import torch
 
 from refinefuse_med.config import EngineConfig
-from refinefuse_med.engine.device import resolve_device
-from refinefuse_med.engine.planes import PLANES, slices_of, to_display
+from refinefuse_med.engine.device import (
+    device_failures,
+    free_memory,
+    is_out_of_memory,
+    release_memory,
+    resolve_device,
+)
+from refinefuse_med.engine.planes import PLANES, Reorientation, slices_of, to_display
 from refinefuse_med.engine.slicewise import SliceRunner, Stack
+from refinefuse_med.engine.transfer import synchronise, to_device, to_place
 from refinefuse_med.errors import GeometryError
 from refinefuse_med.progress import SILENT, Monitor
 
@@ -24,10 +31,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "EngineResult"]
 
+_Volumes = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
+"""Anatomical, functional, field of view."""
+
+_CPU: Final = torch.device("cpu")
+
+_BYTES_A_VOXEL: Final = 96
+"""Of a pair that is coloured and fused: grey, colours, both sources as given and as shown, fused
+luminance, contribution, and what is made on the way."""
+
+_VOLUME_SHARE: Final = 0.5
+"""Part of the free memory that a volume may take; batches need some, too."""
+
 
 @dataclass(frozen=True, eq=False)
 class EngineResult:
-    """What `Engine` gives back, on the CPU.
+    """What `Engine` gives back, on the device of the sources.
 
     Attributes
     ----------
@@ -44,6 +63,8 @@ class EngineResult:
     seconds : float
     batch_size : int
         Slices at a time, the fewest if that changed; 0 where all were skipped.
+    precision : {"float32", "float16"}
+        In which the network was run.
     warnings : tuple of str
     """
 
@@ -54,6 +75,7 @@ class EngineResult:
     device: torch.device
     seconds: float
     batch_size: int
+    precision: str
     warnings: tuple[str, ...] = ()
 
 
@@ -63,6 +85,7 @@ class _Cost(TypedDict):
     device: torch.device
     seconds: float
     batch_size: int
+    precision: str
     warnings: tuple[str, ...]
 
 
@@ -85,7 +108,23 @@ class Engine:
     def __init__(self, model: RefineFuse, config: EngineConfig | None = None) -> None:
         self.config = config or EngineConfig()
         self.device = resolve_device(self.config.device)
-        self.model = model.to(self.device).eval()
+        with device_failures(self.device):
+            self.model = model.to(self.device).eval()
+
+    def home_of(self, voxels: int) -> torch.device:
+        """Where to keep a volume, and all that is made of it: on the device where there is room.
+
+        On the CPU otherwise, from where its slices are sent in batches.
+
+        Parameters
+        ----------
+        voxels : int
+            Of one channel.
+        """
+        free = free_memory(self.device)
+        if free is not None and voxels * _BYTES_A_VOXEL < free * _VOLUME_SHARE:
+            return self.device
+        return _CPU
 
     def fuse(
         self,
@@ -125,15 +164,47 @@ class Engine:
         CancelledError
             The user asked to stop.
         """
-        sources = _sources(anatomical01, functional01)
-        turn = to_display(affine_ras)
-        shown = turn.apply(sources)
-        seen = torch.ones_like(shown[0], dtype=torch.bool)
+        _require_same_shape(anatomical01, functional01)
         if field_of_view is not None:
-            mask = _on_cpu(field_of_view).bool()
-            _require_same_shape(sources[0], mask)
-            seen = turn.apply(mask)
+            _require_same_shape(anatomical01, field_of_view)
+        volumes = anatomical01, functional01, field_of_view
+        turn, home = to_display(affine_ras), self.home_of(anatomical01.numel())
+        with device_failures(self.device):
+            try:
+                return self._fuse_at(home, volumes, turn, monitor)
+            except RuntimeError as error:
+                if home == _CPU or not is_out_of_memory(error):
+                    raise
+            # Others took the memory meanwhile.
+            release_memory(self.device)
+            result = self._fuse_at(_CPU, volumes, turn, monitor)
+        note = f"memory of {self.device} too small for the volume: slices were sent in batches"
+        return replace(result, warnings=(*result.warnings, note))
 
+    def _fuse_at(
+        self, home: torch.device, volumes: _Volumes, turn: Reorientation, monitor: Monitor
+    ) -> EngineResult:
+        """Fuse volumes that are kept at `home` meanwhile, and give the result where they were."""
+        started = perf_counter()
+        anatomical, functional, mask = volumes
+        sources = _stacked(anatomical, functional, home)
+        seen = None if mask is None else to_device(_plain(mask), home).bool()
+        result = self._fuse(sources, turn, seen, monitor)
+        fused, contribution = to_place(anatomical.device, result.fused, result.contribution)
+        synchronise(self.device)
+        return replace(
+            result, fused=fused, contribution=contribution, seconds=perf_counter() - started
+        )
+
+    def _fuse(
+        self,
+        sources: torch.Tensor,
+        turn: Reorientation,
+        mask: torch.Tensor | None,
+        monitor: Monitor,
+    ) -> EngineResult:
+        shown = turn.apply(sources)
+        seen = torch.ones_like(shown[0], dtype=torch.bool) if mask is None else turn.apply(mask)
         fused, contribution = torch.zeros_like(shown[0]), torch.zeros_like(shown)
         planes = tuple(PLANES) if self.config.plane == "triplanar" else (self.config.plane,)
         stacks = [
@@ -141,16 +212,17 @@ class Engine:
                 sources=slices_of(shown, plane),
                 fused=slices_of(fused, plane),
                 contribution=slices_of(contribution, plane),
-                wanted=slices_of(seen & (shown > 0).any(0), plane).flatten(1).any(1),
+                wanted=slices_of(seen & (shown > 0).any(0), plane).flatten(1).any(1).cpu(),
                 share=1 / len(planes),
             )
             for plane in planes
         ]
         cost = self._run(stacks, monitor)
 
-        for result in (fused, contribution[0]):
-            result[~seen] = shown[0][~seen]
-        contribution[1][~seen] = 0
+        if mask is not None:
+            for result in (fused, contribution[0]):
+                torch.where(seen, result, shown[0], out=result)
+            contribution[1].masked_fill_(~seen, 0)
         return EngineResult(turn.undo(fused), turn.undo(contribution), **cost)
 
     def fuse_slices(
@@ -173,15 +245,17 @@ class Engine:
         GeometryError, DeviceError, CancelledError
             As in `fuse`.
         """
-        sources = _sources(anatomical01, functional01)
+        _require_same_shape(anatomical01, functional01)
+        sources = _stacked(anatomical01, functional01, _CPU)
         fused, contribution = torch.zeros_like(sources[0]), torch.zeros_like(sources)
         wanted = (sources > 0).any(0).flatten(1).any(1)
-        cost = self._run([Stack(sources, fused, contribution, wanted)], monitor)
+        with device_failures(self.device):
+            cost = self._run([Stack(sources, fused, contribution, wanted)], monitor)
         return EngineResult(fused, contribution, **cost)
 
     def _run(self, stacks: Sequence[Stack], monitor: Monitor) -> _Cost:
         started = perf_counter()
-        runner = SliceRunner(self.model, self.device, self.config.batch_size)
+        runner = SliceRunner(self.model, self.device, self.config.batch_size, self.config.precision)
         slices = runner.run(stacks, monitor)
         return _Cost(
             slices=slices,
@@ -189,19 +263,20 @@ class Engine:
             device=self.device,
             seconds=perf_counter() - started,
             batch_size=runner.smallest_batch,
+            precision="float16" if runner.half else "float32",
             warnings=tuple(runner.warnings),
         )
 
 
-def _sources(anatomical01: torch.Tensor, functional01: torch.Tensor) -> torch.Tensor:
-    """Both sources as one tensor, shape (2, ...), float32, on the CPU."""
-    anatomical, functional = _on_cpu(anatomical01), _on_cpu(functional01)
-    _require_same_shape(anatomical, functional)
-    return torch.stack([anatomical.float(), functional.float()])
+def _stacked(
+    anatomical: torch.Tensor, functional: torch.Tensor, home: torch.device
+) -> torch.Tensor:
+    """Both sources as one tensor, shape (2, ...), float32."""
+    return torch.stack([to_device(_plain(v), home).float() for v in (anatomical, functional)])
 
 
-def _on_cpu(volume: torch.Tensor) -> torch.Tensor:
-    return volume.detach().as_subclass(torch.Tensor).cpu()
+def _plain(volume: torch.Tensor) -> torch.Tensor:
+    return volume.detach().as_subclass(torch.Tensor)
 
 
 def _require_same_shape(first: torch.Tensor, second: torch.Tensor) -> None:

@@ -140,6 +140,23 @@ def test_a_gpu_asked_for_and_absent_is_an_error(device, scans, tmp_path, capsys)
     assert not (tmp_path / "out").exists()
 
 
+def test_a_device_that_fails_mid_run_is_one_line_and_leaves_nothing(
+    scans, tmp_path, capsys, monkeypatch
+):
+    from refinefuse_med.network import RefineFuse
+
+    def failing(*_):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nCompile ...")
+
+    monkeypatch.setattr(RefineFuse, "with_contribution", failing)
+    pair = [scans / "mr.nii.gz", scans / "pet.nii.gz", "-o", tmp_path / "out"]
+    status, printed = _run(["fuse", *pair, "--register", "none", "--no-progress", "-q"], capsys)
+    assert status == 1
+    assert "cpu: the device failed (CUDA error: an illegal memory access" in printed.err
+    assert printed.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("content", [b"", b"not safetensors at all", None])
 def test_damaged_or_missing_weights_end_with_5(content, scans, tmp_path, capsys):
     weights = tmp_path / "weights.safetensors"

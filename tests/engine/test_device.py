@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from refinefuse_med.engine import resolve_device
-from refinefuse_med.engine.device import is_out_of_memory
+from refinefuse_med.engine.device import device_failures, free_memory, is_out_of_memory
 from refinefuse_med.errors import DeviceError
 
 
@@ -56,3 +56,39 @@ def test_full_memory_is_told_from_other_errors():
     with pytest.raises(RuntimeError) as full:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(full.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "CUDA error: an illegal memory access was encountered\nCompile with ...",
+            r"cuda:1: the device failed \(CUDA error: an illegal memory access .*\); run again",
+        ),
+        ("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", "cuda:1: the device failed"),
+        ("Cannot re-initialize CUDA in forked subprocess. To use", "in a forked process; use Thr"),
+    ],
+)
+def test_a_failing_device_is_one_line_with_a_way_out(text, says):
+    with pytest.raises(DeviceError, match=says) as failed, device_failures(torch.device("cuda:1")):
+        raise RuntimeError(text)
+    assert "\n" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("mat1 and mat2"), torch.OutOfMemoryError("CUDA out of memory"), ValueError("x")],
+)
+def test_errors_that_are_not_the_devices_pass(error):
+    with pytest.raises(type(error)) as passed, device_failures(torch.device("cuda:0")):
+        raise error
+    assert passed.value is error
+
+
+def test_what_this_process_has_cached_counts_as_free(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (5_000, 80_000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 900)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 300)
+    assert free_memory(torch.device("cuda:0")) == 5_600
+    assert free_memory(torch.device("cpu")) is None
+    assert free_memory(torch.device("mps")) is None

@@ -9,7 +9,8 @@ import torch
 from monai.data import MetaTensor
 
 from refinefuse_med.config import EngineConfig
-from refinefuse_med.engine import Engine
+from refinefuse_med.engine import Engine, slicewise
+from refinefuse_med.engine import engine as engine_module
 from refinefuse_med.errors import CancelledError, DeviceError, GeometryError
 from refinefuse_med.network import RefineFuse
 from refinefuse_med.progress import Monitor
@@ -215,3 +216,45 @@ def test_pictures_are_fused_as_they_are(directional, sources):
     )
     assert result.contribution.shape == (2, 12, 15, 9)
     assert result.slices == 12
+
+
+@pytest.mark.parametrize(("free", "expected"), [(None, 9), (800 * 180 * 2 * 5, 5), (1, 1)])
+def test_batches_fit_into_the_memory_that_is_free(monkeypatch, brighter, sources, free, expected):
+    monkeypatch.setattr(slicewise, "free_memory", lambda _: free)
+    assert _engine(brighter).fuse(*sources, AFFINE).batch_size == (
+        2**16 // 180 if free is None else expected
+    )
+    assert max(size[0] for size in brighter.seen) == expected
+
+
+def test_a_failing_device_is_told_and_not_taken_for_a_full_one(directional, sources):
+    broken = Cramped(directional, 0, RuntimeError("CUDA error: device-side assert triggered"))
+    with pytest.raises(DeviceError, match=r"cpu: the device failed .*; run again, or with"):
+        _engine(broken).fuse(*sources, AFFINE)
+
+
+def test_a_volume_whose_memory_others_took_is_sent_in_batches(monkeypatch, directional, sources):
+    engine = _engine(directional)
+    expected = engine.fuse(*sources, AFFINE)
+    kept, fuse_at = [], Engine._fuse_at
+
+    def cramped(self, home, *rest):
+        kept.append(home.type)
+        if home.type == "meta":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return fuse_at(self, home, *rest)
+
+    monkeypatch.setattr(Engine, "_fuse_at", cramped)
+    monkeypatch.setattr(engine, "home_of", lambda _: torch.device("meta"))
+    result = engine.fuse(*sources, AFFINE)
+    assert kept == ["meta", "cpu"]
+    assert torch.equal(result.fused, expected.fused)
+    assert "too small for the volume: slices were sent in batches" in result.warnings[-1]
+
+
+def test_a_volume_stays_on_a_device_with_room_for_it(monkeypatch, brighter):
+    engine = _engine(brighter)
+    engine.device = torch.device("cuda:0")
+    for free, home in ((10**9, "cuda"), (10**6, "cpu")):
+        monkeypatch.setattr(engine_module, "free_memory", lambda _, free=free: free)
+        assert engine.home_of(10**6).type == home
