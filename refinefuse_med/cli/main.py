@@ -21,6 +21,7 @@ _COMMANDS = {
     "evaluate": "Measure fused PNG slices against their sources.",
     "batch": "Find the pairs in a folder of studies, and fuse each.",
     "inspect": "Say what a folder, file or zip holds, and what is usable.",
+    "send": "Send what was written to an archive: C-STORE or STOW-RS.",
     "train": "Train the network from a configuration.",
     "export": "Write the network as an ONNX file.",
     "sample-data": "Write the simulated sample study.",
