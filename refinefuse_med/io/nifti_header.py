@@ -77,7 +77,7 @@ class NiftiPlan:
     @property
     def frames(self) -> int:
         """Number of volumes in the file."""
-        return (*self.shape, 1)[3]
+        return math.prod(self.shape[3:])
 
     @property
     def grid(self) -> Grid:
