@@ -21,6 +21,9 @@ __all__ = ["Frames", "frames_of"]
 MAX_FRAMES: Final = 100_000
 """Most frames of one file; a damaged header may claim billions."""
 
+MAX_POSITION_MM: Final = 1e6
+"""Farthest from the origin that a scanner puts a patient, by far."""
+
 _AXIAL: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 _RECONSTRUCTED: Final = ("RECON TOMO", "RECON GATED TOMO")
 
@@ -245,8 +248,8 @@ def _vector(values: tuple[float, ...], length: int, name: str) -> NDArray[np.flo
     if len(values) != length:
         raise GeometryError(f"no {name}")
     vector = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(vector).all():
-        raise GeometryError(f"{name} is not finite")
+    if not (np.abs(vector) <= MAX_POSITION_MM).all():  # not a number is not either
+        raise GeometryError(f"{name} is not possible")
     return vector
 
 

@@ -59,7 +59,9 @@ def images(
             where=base_name,
             hint="convert it to an uncompressed file first",
         ) from error
-    except Exception as error:  # each decoder raises its own kinds
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # each decoder raises its own kinds, those in Rust panics
         raise InputError(
             f"the pixel data ({syntax.name}) cannot be decoded: damaged, or no decoder for it",
             where=base_name,
