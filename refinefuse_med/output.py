@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,11 @@ from refinefuse_med.volume import Keys, get_meta, grid_of, modality_of, source_o
 if TYPE_CHECKING:
     from monai.data import MetaTensor
 
+    from refinefuse_med.applying import AppliedTransform
     from refinefuse_med.registration import RegistrationResult
     from refinefuse_med.results import FusionResult, RegisteredPair
 
-__all__ = ["formats_of", "save_registration", "save_result"]
+__all__ = ["formats_of", "save_applied", "save_registration", "save_result"]
 
 
 def formats_of(anatomical: MetaTensor, config: OutputConfig) -> tuple[OutputFormat, ...]:
@@ -157,13 +158,47 @@ def save_registration(pair: RegisteredPair, out: Path, config: OutputConfig) -> 
     return _save(out, config, (pair.fixed, pair.registered), write)
 
 
+def save_applied(
+    fixed: MetaTensor,
+    applied: AppliedTransform,
+    out: Path,
+    config: OutputConfig,
+    inputs: Iterable[Path] = (),
+) -> Path:
+    """Write volumes taken through a known transform as the folder `out`.
+
+    Their names are those of the NIfTI files they were read from; DICOM names nothing that may be
+    shown, so those are numbered.
+    """
+
+    def write(folder: Path) -> dict[str, Any]:
+        for name, volume in zip(_stems(applied.volumes), applied.volumes, strict=True):
+            io.write_nifti(volume, folder / f"{name}_registered.nii.gz")
+        return applied.record
+
+    return _save(out, config, (fixed, *applied.volumes), write, inputs)
+
+
+def _stems(volumes: Sequence[MetaTensor]) -> list[str]:
+    stems: list[str] = []
+    for number, volume in enumerate(volumes, start=1):
+        source = source_of(volume)
+        named = source.format == "nifti" and source.path and len(volumes) > 1
+        stem = (
+            Path(source.path).name.removesuffix(".gz").removesuffix(".nii") if named else "moving"
+        )
+        stems.append(f"{stem}_{number}" if stem in stems or (not named and number > 1) else stem)
+    return stems
+
+
 def _save(
     out: Path,
     config: OutputConfig,
     volumes: Iterable[MetaTensor],
     write: Callable[[Path], dict[str, Any]],
+    inputs: Iterable[Path] = (),
 ) -> Path:
-    sources = {source_of(volume).path for volume in volumes} - {""}
+    sources = {*(source_of(volume).path for volume in volumes), *map(str, inputs)} - {""}
     with io.AtomicFolder(out, config.if_exists, inputs=sources) as folder:
         record = write(folder)
         written = (p.relative_to(folder) for p in folder.rglob("*") if p.is_file())

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
 import torch
 from monai.data import MetaTensor
+from numpy.typing import NDArray
 
 from refinefuse_med import __version__, colour, registration
 from refinefuse_med.config import (
@@ -30,7 +32,13 @@ from refinefuse_med.errors import InputError, RegistrationFailedError
 from refinefuse_med.network import RefineFuse
 from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_med.registration import RegistrationResult
-from refinefuse_med.results import FusedPicture, FusionResult, RegisteredPair, ShownPair
+from refinefuse_med.results import (
+    RESULT_SCHEMA,
+    FusedPicture,
+    FusionResult,
+    RegisteredPair,
+    ShownPair,
+)
 from refinefuse_med.volume import (
     Keys,
     affine_ras,
@@ -52,16 +60,14 @@ __all__ = [
     "fuse",
     "fuse_pair",
     "fuse_registered",
+    "identity_differences",
     "register_pair",
     "show_pair",
 ]
 
-_DIFFERENT_PATIENTS: Final = "the patient IDs of the two scans differ"
+_IDENTITY: Final = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
 
 _ROLES: Final = ("anatomical", "functional")
-
-RESULT_SCHEMA: Final = 1
-"""Version of the ``result.json`` schema."""
 
 
 def register_pair(
@@ -70,10 +76,13 @@ def register_pair(
     config: RegistrationConfig | None = None,
     monitor: Monitor = SILENT,
     known: RegistrationResult | None = None,
+    *,
+    start_fixed_to_moving_lps: NDArray[np.float64] | None = None,
 ) -> RegisteredPair:
     """Register a moving volume, shape (1, I, J, K), and resample it on the fixed grid.
 
-    With a `known` registration of the two it is only resampled.
+    With a `known` registration of the two it is only resampled. With a start it is registered
+    from there alone; see `refinefuse_med.registration.register`.
 
     Raises
     ------
@@ -85,11 +94,14 @@ def register_pair(
     config = config or RegistrationConfig()
     require_scalar(fixed)
     require_scalar(moving)
-    if _different_patients((fixed, moving)) and not config.force:
+    differences = identity_differences((fixed, moving))
+    if "PatientID" in differences and not config.force:
         raise InputError(
-            _DIFFERENT_PATIENTS, hint="give --force if they are of one patient all the same"
+            _two_patients(differences), hint="give --force if they are of one patient all the same"
         )
-    aligned = known or registration.register(fixed, moving, config, monitor)
+    aligned = known or registration.register(
+        fixed, moving, config, monitor, start_fixed_to_moving_lps=start_fixed_to_moving_lps
+    )
     registered, seen = registration.resample_to(
         moving, grid_of(fixed), aligned.matrix_fixed_to_moving_lps, monitor=monitor
     )
@@ -103,10 +115,23 @@ def register_pair(
     return RegisteredPair(fixed, registered, seen, aligned, record)
 
 
-def _different_patients(volumes: Iterable[MetaTensor]) -> bool:
-    headers = (source_of(volume).datasets for volume in volumes)
-    ids = {str(datasets[0].get("PatientID", "")).strip() for datasets in headers if datasets}
-    return len(ids - {""}) > 1
+def identity_differences(volumes: Iterable[MetaTensor]) -> dict[str, tuple[str, ...]]:
+    """What of the patients' identity differs between volumes: values by DICOM keyword.
+
+    The values name persons: they are for whoever asks, not for records and logs. What a header
+    lacks differs from nothing.
+    """
+    headers = [source_of(volume).datasets[0] for volume in volumes if source_of(volume).datasets]
+    differ = {}
+    for keyword in _IDENTITY:
+        found = [str(header.get(keyword) or "").strip(" ^") for header in headers]
+        if len({text.casefold() for text in found if text}) > 1:
+            differ[keyword] = tuple(found)
+    return differ
+
+
+def _two_patients(differences: Iterable[str]) -> str:
+    return f"by their headers the scans are of two patients: {', '.join(differences)} differ"
 
 
 def fuse_registered(
@@ -306,6 +331,6 @@ def _shares(contribution: torch.Tensor) -> dict[str, float]:
 
 def _warnings(volumes: dict[str, MetaTensor], aligned: RegistrationResult) -> list[str]:
     notes = [f"{role}: {text}" for role, v in volumes.items() for text in source_of(v).warnings]
-    if _different_patients(volumes.values()):
-        notes.append(_DIFFERENT_PATIENTS)
+    if differences := identity_differences(volumes.values()):
+        notes.append(_two_patients(differences))
     return notes + [f"registration: {text}" for text in aligned.warnings]

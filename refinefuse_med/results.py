@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -17,7 +17,10 @@ from refinefuse_med.engine import EngineResult
 from refinefuse_med.registration import RegistrationResult
 from refinefuse_med.volume import Keys, get_meta, grid_of, like, make_volume, source_of
 
-__all__ = ["FusedPicture", "FusionResult", "RegisteredPair", "ShownPair"]
+__all__ = ["RESULT_SCHEMA", "FusedPicture", "FusionResult", "RegisteredPair", "ShownPair"]
+
+RESULT_SCHEMA: Final = 1
+"""Version of the ``result.json`` schema."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,12 +103,12 @@ def test_other_planes_give_nearly_the_same_picture(plane, head_pair, result):
 
 def test_scans_of_two_patients_are_refused_unless_forced(head_pair):
     scans = [_of_patient(v, name) for v, name in zip(head_pair, ("one", "two"), strict=True)]
-    with pytest.raises(InputError, match="patient IDs") as caught:
+    with pytest.raises(InputError, match="two patients: PatientID differ") as caught:
         fuse_pair(*scans, FusionConfig(registration=AS_IS))
     assert "one" not in str(caught.value).replace("one patient", "")
     forced = RegistrationConfig(method="none", force=True)
     record = fuse_pair(*scans, FusionConfig(registration=forced)).record
-    assert any("patient IDs" in warning for warning in record["warnings"])
+    assert any("PatientID differ" in warning for warning in record["warnings"])
 
 
 def test_the_user_can_stop_it(head_pair):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from refinefuse_med.errors import UsageError
+from refinefuse_med.errors import CancelledError, UsageError
 
 if TYPE_CHECKING:
     from refinefuse_med.config import (
@@ -100,12 +102,15 @@ logging_options = _stack(
 )
 
 
-def method_option(flag: str) -> Callable[[_F], _F]:
+_METHODS = ("auto", "none", "header", "rigid", "affine", "deformable")
+
+
+def method_option(flag: str, *more: str) -> Callable[[_F], _F]:
     """The registration method, under the flag that the subcommand gives it."""
     return click.option(
         flag,
         "method",
-        type=click.Choice(["auto", "none", "header", "rigid", "affine", "deformable"]),
+        type=click.Choice([*_METHODS, *more]),
         default="auto",
         show_default=True,
         help="auto: header where both share a frame of reference, else rigid.",
@@ -324,24 +329,48 @@ def start_logging(options: dict[str, Any]) -> None:
 
 @contextmanager
 def monitor_of(options: dict[str, Any]) -> Iterator[Monitor]:
-    """A monitor that draws a progress bar on a terminal, and is silent elsewhere."""
-    from refinefuse_med.progress import SILENT, Monitor
+    """A monitor that draws a progress bar on a terminal, and stops all threads at Ctrl-C."""
+    from refinefuse_med.progress import Monitor
 
-    if options["quiet"] or options["no_progress"] or options["log_json"] or not sys.stderr.isatty():
-        yield SILENT
+    with _interruptible() as is_cancelled:
+        hidden = options["quiet"] or options["no_progress"] or options["log_json"]
+        if hidden or not sys.stderr.isatty():
+            yield Monitor(is_cancelled=is_cancelled)
+            return
+        from rich.console import Console
+        from rich.progress import Progress, TaskID
+
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            tasks: dict[str, TaskID] = {}
+
+            def show(stage: str, fraction: float) -> None:
+                if stage not in tasks:
+                    tasks[stage] = progress.add_task(stage, total=1.0)
+                progress.update(tasks[stage], completed=fraction)
+
+            yield Monitor(on_progress=show, is_cancelled=is_cancelled)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C be seen by worker threads too, which the main thread has to wait for."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop.is_set
         return
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        tasks: dict[str, TaskID] = {}
+    def interrupt(number: int, frame: Any) -> None:
+        stop.set()
+        raise KeyboardInterrupt
 
-        def show(stage: str, fraction: float) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=1.0)
-            progress.update(tasks[stage], completed=fraction)
-
-        yield Monitor(on_progress=show)
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop.is_set
+    except CancelledError:
+        # A thread was faster to stop than the main thread to hear of it.
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def warn_of(record: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ _HOMES = {
     "AtomicFolder": "refinefuse_med.io.atomic",
     "pair_landmarks": "refinefuse_med.io.landmarks",
     "read_landmarks": "refinefuse_med.io.landmarks",
+    "read_itk_transform": "refinefuse_med.io.transform",
     "read_transform": "refinefuse_med.io.transform",
     "render_preview": "refinefuse_med.io.preview",
     "Deidentifier": "refinefuse_med.io.deidentify",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from refinefuse_med.io.record import write_json as write_json
     from refinefuse_med.io.report import write_report as write_report
     from refinefuse_med.io.sidecar import write_sidecar as write_sidecar
+    from refinefuse_med.io.transform import read_itk_transform as read_itk_transform
     from refinefuse_med.io.transform import read_transform as read_transform
     from refinefuse_med.io.transform import write_transform as write_transform
     from refinefuse_med.io.values import scale_of as scale_of

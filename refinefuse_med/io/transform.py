@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     _Array = NDArray[np.float64]
 
-__all__ = ["read_transform", "write_transform"]
+__all__ = ["read_itk_transform", "read_transform", "write_transform"]
 
 _RIGID_TOLERANCE: Final = 1e-12
 """How well three angles must give back the matrix; 1e-12 is 1e-9 mm a metre away."""
@@ -26,7 +26,10 @@ _LEVER_MM: Final = 1000.0
 
 
 def write_transform(
-    matrix_fixed_to_moving_lps: ArrayLike, path: str | Path, center_lps: ArrayLike | None = None
+    matrix_fixed_to_moving_lps: ArrayLike,
+    path: str | Path,
+    center_lps: ArrayLike | None = None,
+    before: sitk.Transform | None = None,
 ) -> Path:
     """Write a transform that maps points of fixed to points of moving, as ITK does.
 
@@ -41,6 +44,8 @@ def write_transform(
         Ends in ``.tfm`` or ``.txt``.
     center_lps : array, shape (3,), optional
         Centre of rotation noted in the file; it does not change where points go.
+    before : SimpleITK.Transform, optional
+        Applied to points before the matrix, such as a deformation: a composite is written.
 
     Returns
     -------
@@ -56,6 +61,8 @@ def write_transform(
     matrix = np.asarray(matrix_fixed_to_moving_lps, dtype=np.float64)
     center = np.zeros(3) if center_lps is None else np.asarray(center_lps, dtype=np.float64)
     transform = _rigid(matrix, center) or _linear(sitk.AffineTransform(3), matrix, center)
+    if before is not None:
+        transform = sitk.CompositeTransform([transform, before])  # ITK applies the last one first
     with atomic_file(path) as partial:
         try:
             sitk.WriteTransform(transform, str(partial))
@@ -86,6 +93,26 @@ def _rigid(matrix: _Array, center: _Array) -> sitk.Transform | None:
     return transform if apart <= _RIGID_TOLERANCE else None
 
 
+def read_itk_transform(path: str | Path) -> sitk.Transform:
+    """Read an ITK transform of any kind, linear or not, alone or composite.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or its transform is not 3D.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("no such file", where=path)
+    try:
+        transform = sitk.ReadTransform(str(path))
+    except RuntimeError as error:
+        raise InputError("is not an ITK transform", where=path) from error
+    if transform.GetDimension() != 3:
+        raise InputError("is not a transform in three dimensions", where=path)
+    return transform
+
+
 def read_transform(path: str | Path) -> _Array:
     """Read a linear ITK transform, of any kind, as a matrix.
 
@@ -99,15 +126,11 @@ def read_transform(path: str | Path) -> _Array:
     InputError
         The file cannot be read, or its transform is not linear or not 3D.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError("no such file", where=path)
-    try:
-        transform = sitk.ReadTransform(str(path))
-    except RuntimeError as error:
-        raise InputError("is not an ITK transform", where=path) from error
-    if transform.GetDimension() != 3 or not transform.IsLinear():
-        raise InputError("is not a linear transform in three dimensions", where=path)
+    transform = read_itk_transform(path)
+    if not transform.IsLinear():
+        raise InputError(
+            "is not a linear transform", where=path, hint="register --apply takes it all the same"
+        )
     matrix = np.eye(4)
     matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
     for axis, point in enumerate(_LEVER_MM * np.eye(3)):

@@ -24,7 +24,7 @@ EDGE_TOLERANCE_VOXELS = 1e-6
 def resample_to(
     moving: MetaTensor,
     grid: Grid,
-    matrix_fixed_to_moving_lps: Matrix,
+    fixed_to_moving: Matrix | sitk.Transform,
     *,
     interpolation: Interpolation = "linear",
     monitor: Monitor = SILENT,
@@ -40,7 +40,7 @@ def resample_to(
     moving : MetaTensor, shape (C, I, J, K)
     grid : Grid
         The fixed grid.
-    matrix_fixed_to_moving_lps : array, shape (4, 4)
+    fixed_to_moving : array, shape (4, 4), or SimpleITK.Transform
         Maps LPS mm points of fixed to moving, as ITK transforms do.
     interpolation : {"linear", "nearest"}
     monitor : Monitor
@@ -63,9 +63,9 @@ def resample_to(
     """
     grid.require_orthogonal("fixed")
     outside = min(0.0, float(moving.min()))
-    transform = sitk.AffineTransform(3)
-    transform.SetMatrix(matrix_fixed_to_moving_lps[:3, :3].ravel().tolist())
-    transform.SetTranslation(matrix_fixed_to_moving_lps[:3, 3].tolist())
+    matrix = fixed_to_moving if isinstance(fixed_to_moving, np.ndarray) else None
+    is_real = moving.is_floating_point() or matrix is not None
+    image = to_sitk(moving if is_real else like(moving, moving.as_tensor().float()))
     resampler = sitk.ResampleImageFilter()
     resampler.SetSize(grid.shape)
     resampler.SetOutputSpacing(grid.spacing_mm)
@@ -73,17 +73,25 @@ def resample_to(
     resampler.SetOutputDirection(
         (grid.affine_lps[:3, :3] / np.asarray(grid.spacing_mm)).ravel().tolist()
     )
-    resampler.SetTransform(transform)
+    resampler.SetTransform(fixed_to_moving if matrix is None else _linear(matrix))
     resampler.SetInterpolator(
         sitk.sitkLinear if interpolation == "linear" else sitk.sitkNearestNeighbor
     )
-    resampler.SetDefaultPixelValue(outside)
-    array = sitk.GetArrayFromImage(run_filter(resampler, to_sitk(moving), monitor))
+    # Where a matrix leads outside is computed; elsewhere ITK marks it, with what no voxel is.
+    resampler.SetDefaultPixelValue(outside if matrix is not None else np.nan)
+    array = sitk.GetArrayFromImage(run_filter(resampler, image, monitor))
     array = array.transpose(2, 1, 0)[None] if array.ndim == 3 else array.transpose(3, 2, 1, 0)
-    inside = field_of_view(grid, grid_of(moving), matrix_fixed_to_moving_lps)
     data = torch.from_numpy(np.ascontiguousarray(array))
+    inside = ~data[0].isnan() if matrix is None else field_of_view(grid, grid_of(moving), matrix)
     data[:, ~inside] = outside
-    return like(moving, data, grid), inside
+    return like(moving, data if is_real else data.round().to(moving.dtype), grid), inside
+
+
+def _linear(matrix: Matrix) -> sitk.Transform:
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(matrix[:3, :3].ravel().tolist())
+    transform.SetTranslation(matrix[:3, 3].tolist())
+    return transform
 
 
 def field_of_view(fixed: Grid, moving: Grid, matrix_fixed_to_moving_lps: Matrix) -> torch.Tensor:
