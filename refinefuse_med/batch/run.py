@@ -1,171 +1,211 @@
-"""Run a plan: each pair by itself, so that one that fails costs only itself."""
+"""Run a plan on workers: each pair by itself, so that one that fails costs only itself."""
 
 from __future__ import annotations
 
-import csv
 import logging
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Final, Literal
+import queue
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from refinefuse_med import __version__
-from refinefuse_med.batch.plan import BatchPlan, Pair
+from refinefuse_med.batch.cluster import CPU, GPU, Pool
+from refinefuse_med.batch.job import Job, fuse_job, register_job
+from refinefuse_med.batch.journal import Journal
+from refinefuse_med.batch.outcome import BatchResult, Outcome
+from refinefuse_med.batch.plan import Pair
+from refinefuse_med.batch.watcher import Stop, Watcher
 from refinefuse_med.config import FusionConfig, OutputConfig
-from refinefuse_med.errors import CancelledError, InputError, RefineFuseError
-from refinefuse_med.io import AtomicFolder, atomic_file, load_volume, write_json
-from refinefuse_med.network import RefineFuse
-from refinefuse_med.output import save_result
-from refinefuse_med.pipeline import fuse_pair
-from refinefuse_med.progress import SILENT, Monitor
+from refinefuse_med.errors import OutputError
 
-__all__ = ["BatchResult", "PairResult", "run_plan"]
+__all__ = ["run_pairs"]
 
-Status = Literal["done", "skipped", "failed"]
-
-_COLUMNS: Final = ("name", "status", "verdict", "error", "exit_status", "seconds", "out")
+_POLL_S: Final = 0.25
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class PairResult:
-    """What became of one pair.
-
-    Attributes
-    ----------
-    name : str
-        Of the pair and its folder.
-    status : {"done", "skipped", "failed"}
-    verdict : str
-        Of the registration; empty where there is none.
-    error : str
-        Why it failed, in one line.
-    exit_status : int
-        That ``refinefuse fuse`` would have ended with.
-    seconds : float
-    out : str
-        The pair's folder, below that of the batch; empty if failed.
-    """
-
-    name: str
-    status: Status
-    verdict: str = ""
-    error: str = ""
-    exit_status: int = 0
-    seconds: float = 0.0
-    out: str = ""
+@dataclass
+class _Flight:
+    pair: Pair
+    future: Any
+    parts: list[Any] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class BatchResult:
-    """What became of a plan; as written to ``batch.json`` and ``batch.csv``."""
-
-    pairs: tuple[PairResult, ...]
-
-    @property
-    def exit_status(self) -> int:
-        """0 all done, 8 some, and where none is done: that of all, or 1 where they differ."""
-        failed = [pair.exit_status for pair in self.pairs if pair.status == "failed"]
-        if not failed:
-            return 0
-        if len(failed) < len(self.pairs):
-            return 8
-        return failed[0] if len(set(failed)) == 1 else 1
-
-
-def run_plan(
-    plan: BatchPlan,
-    out: Path,
+def run_pairs(
+    pairs: Iterable[Pair],
+    journal: Journal,
     config: FusionConfig,
     output: OutputConfig,
-    monitor: Monitor = SILENT,
-    on_pair: Callable[[PairResult], None] | None = None,
+    pool: Pool,
+    *,
+    timeout_s: float | None = None,
+    watchers: Sequence[Watcher] = (),
+    stop: Stop | None = None,
+    fuse: Callable[..., Outcome] = fuse_job,
 ) -> BatchResult:
-    """Fuse every pair of a plan into a folder of its own below `out`.
+    """Fuse every pair that is not done, each into a folder of its own.
 
-    The network is loaded once. The record is written anew after each pair, so that it tells
-    the truth whenever the run is cut.
+    A pair is begun when a worker is about to be free, so that no more volumes are in memory
+    than workers need. What a worker has written is moved to its place by this process alone.
 
-    Raises
-    ------
-    ModelError, DeviceError
-        Nothing could be fused at all.
-    OutputError
-        `out` cannot be written.
+    Parameters
+    ----------
+    pairs : iterable of Pair
+    journal : Journal
+    config, output : FusionConfig, OutputConfig
+    pool : Pool
+    timeout_s : float, optional
+        Most seconds for an attempt at a pair.
+    watchers : sequence of Watcher
+    stop : Stop, optional
+    fuse : callable
+        What workers do with a `Job`.
+
+    Returns
+    -------
+    BatchResult
+        An outcome for each of `pairs`.
     """
-    model = RefineFuse.from_pretrained(config.engine.model)
-    results: list[PairResult] = []
-    for number, pair in enumerate(plan.pairs):
-        monitor.update("pairs", number / len(plan.pairs))
-        result = _run_pair(pair, out, config, output, monitor, model)
-        results.append(result)
-        _write_record(plan, results, out)
-        if on_pair is not None:
-            on_pair(result)
-    monitor.update("pairs", 1.0)
-    return BatchResult(tuple(results))
+    run = _Run(
+        list(pairs), journal, config, output, pool, timeout_s, watchers, stop or Stop(), fuse
+    )
+    return run.to_the_end()
 
 
-def _run_pair(
-    pair: Pair,
-    out: Path,
-    config: FusionConfig,
-    output: OutputConfig,
-    monitor: Monitor,
-    model: RefineFuse,
-) -> PairResult:
-    start = time.perf_counter()
-    try:
-        if not AtomicFolder(out / pair.name, output.if_exists).check():
-            return PairResult(pair.name, "skipped", out=pair.name)
-        anatomical, functional = (
-            load_volume(scan.path, series_uid=scan.series_uid, modality=scan.modality)
-            for scan in (pair.anatomical, pair.functional)
+@dataclass
+class _Run:
+    pairs: list[Pair]
+    journal: Journal
+    config: FusionConfig
+    output: OutputConfig
+    pool: Pool
+    timeout_s: float | None
+    watchers: Sequence[Watcher]
+    stop: Stop
+    fuse: Callable[..., Outcome]
+
+    def __post_init__(self) -> None:
+        # A worker writes into a folder of the run alone, over what an earlier attempt left.
+        self.output = self.output.model_copy(update={"if_exists": "overwrite"})
+        self.stopped = ""
+        self.topic = f"refinefuse-{secrets.token_hex(4)}"
+        self.events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self.flying: dict[str, _Flight] = {}
+        self.waiting = deque(pair for pair in self.pairs if not self.journal.is_done(pair))
+
+    def to_the_end(self) -> BatchResult:
+        client = self.pool.client
+        client.subscribe_topic(self.topic, lambda event: self.events.put(event[1]))
+        for watcher in self.watchers:
+            watcher.begin(len(self.pairs), len(self.pairs) - len(self.waiting), self.pool)
+        try:
+            while (self.waiting or self.flying) and not self.stop.at_once:
+                self._hand_out()
+                if not self.flying:
+                    break
+                self._await_some()
+                self._hear()
+                for watcher in self.watchers:
+                    watcher.tick()
+        finally:
+            client.cancel([f for flight in self.flying.values() for f in flight.parts], force=True)
+            client.unsubscribe_topic(self.topic)
+        outcomes = tuple(self.journal.outcome_of(pair) for pair in self.pairs)
+        return BatchResult(outcomes, self.stopped, self.stop.handing_out or self.stop.at_once)
+
+    def _hand_out(self) -> None:
+        if not self.waiting or self.stop.handing_out or self.stopped:
+            return
+        workers = self.pool.workers().values()
+        threads = sum(worker["nthreads"] for worker in workers)
+        has_gpu = any(GPU in worker["resources"] for worker in workers)
+        has_cpu = any(CPU in worker["resources"] for worker in workers)
+        # One more than can run, so that none waits for this process.
+        while self.waiting and len(self.flying) <= max(1, threads):
+            pair = self.waiting.popleft()
+            try:
+                self.journal.begin(pair)
+            except OutputError as error:
+                self._give_up(str(error))
+                return
+            job = Job(
+                *(pair, self.config, self.output, self.journal.work, self.timeout_s, self.topic)
+            )
+            self.flying[pair.name] = self._submit(job, has_gpu, has_cpu)
+
+    def _submit(self, job: Job, has_gpu: bool, has_cpu: bool) -> _Flight:
+        submit: Callable[..., Any] = self.pool.client.submit
+        name = f"{job.pair.name}-{secrets.token_hex(4)}"
+        if not has_gpu:
+            future = submit(self.fuse, job, key=f"fuse-{name}", pure=False)
+            return _Flight(job.pair, future, parts=[future])
+        # Registrations run ahead on the cores while the GPU fuses.
+        known = submit(
+            register_job,
+            job,
+            key=f"register-{name}",
+            pure=False,
+            resources={CPU: 1} if has_cpu else None,
         )
-        result = fuse_pair(anatomical, functional, config, monitor, model)
-        save_result(result, out / pair.name, output)
+        future = submit(self.fuse, job, known, key=f"fuse-{name}", pure=False, resources={GPU: 1})
+        return _Flight(job.pair, future, parts=[known, future])
+
+    def _await_some(self) -> None:
+        from dask.distributed import TimeoutError as DaskTimeoutError
+        from distributed import wait
+
+        futures = [flight.future for flight in self.flying.values()]
+        try:
+            wait(futures, timeout=_POLL_S, return_when="FIRST_COMPLETED")
+        except (TimeoutError, DaskTimeoutError):
+            return
+        for flight in [flight for flight in self.flying.values() if flight.future.done()]:
+            del self.flying[flight.pair.name]
+            self._take(flight)
+
+    def _take(self, flight: _Flight) -> None:
+        outcome = _outcome_of(flight)
+        if outcome.status == "pending":
+            return
+        try:
+            self.journal.end(flight.pair, outcome)
+        except OutputError as error:
+            self._give_up(str(error))
+        if outcome.disk_full:
+            self._give_up("the disk is full")
+        for watcher in self.watchers:
+            watcher.outcome(outcome)
+
+    def _give_up(self, reason: str) -> None:
+        """Begin no more: what hinders this pair would hinder all others."""
+        self.stopped = self.stopped or reason
+        self.waiting.clear()
+
+    def _hear(self) -> None:
+        while not self.events.empty():
+            event = self.events.get()
+            flight = self.flying.get(event["pair"])
+            for watcher in self.watchers if flight else ():
+                watcher.stage(event["pair"], event["stage"], event["fraction"])
+
+
+def _outcome_of(flight: _Flight) -> Outcome:
+    from distributed import CancelledError, KilledWorker
+
+    name = flight.pair.name
+    try:
+        outcome = flight.future.result()
     except CancelledError:
-        raise
-    except RefineFuseError as error:
-        return _failed(pair, error, start)
+        return Outcome(name, "pending")
+    except KilledWorker as error:
+        text = f"its worker was lost {error.allowed_failures + 1} times"
+        return Outcome(name, "failed", error=text, exit_status=1)
     except Exception as error:
-        log.debug("%s", pair.name, exc_info=True)
         said = " ".join(str(error).split())
-        return _failed(pair, InputError(f"unexpected {type(error).__name__}: {said}"), start)
-    return PairResult(
-        pair.name,
-        "done",
-        verdict=result.registration.verdict,
-        seconds=round(time.perf_counter() - start, 3),
-        out=pair.name,
-    )
-
-
-def _failed(pair: Pair, error: RefineFuseError, start: float) -> PairResult:
-    return PairResult(
-        pair.name,
-        "failed",
-        error=str(error),
-        exit_status=error.exit_status,
-        seconds=round(time.perf_counter() - start, 3),
-    )
-
-
-def _write_record(plan: BatchPlan, results: list[PairResult], out: Path) -> None:
-    record: dict[str, Any] = {
-        "schema": 1,
-        "version": __version__,
-        "plan": plan.to_dict(),
-        "pairs": [asdict(result) for result in results],
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(record, out / "batch.json")
-    with (
-        atomic_file(out / "batch.csv") as partial,
-        partial.open("w", newline="", encoding="utf-8") as stream,
-    ):
-        writer = csv.DictWriter(stream, fieldnames=_COLUMNS)
-        writer.writeheader()
-        writer.writerows(asdict(result) for result in results)
+        return Outcome(
+            name, "failed", error=f"unexpected {type(error).__name__}: {said}", exit_status=1
+        )
+    assert isinstance(outcome, Outcome)
+    return outcome

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +16,19 @@ from refinefuse_med.cli.options import (
     key_option,
     log,
     logging_options,
-    monitor_of,
     out_option,
     output_config,
     print_json,
     start_logging,
 )
+from refinefuse_med.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from refinefuse_med.batch.journal import Shard
+    from refinefuse_med.batch.outcome import BatchResult
     from refinefuse_med.batch.plan import BatchPlan
-    from refinefuse_med.batch.run import BatchResult, PairResult
 
 
 _PAIRS_HELP = (
@@ -48,7 +50,19 @@ _PAIRS_HELP = (
 )
 @key_option
 @click.option("--dry-run", is_flag=True, help="Print the plan, and fuse nothing.")
-@click.option("--resume", is_flag=True, help="Skip the pairs that OUT holds already.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), help="Worker processes; by cores and memory."
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers do the work.")
+@click.option("--shard", metavar="I/N", help="Do the I-th of N parts: for an array of jobs.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Most time for an attempt at a pair.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the batch in OUT; so it does anyway.")
+@click.option("--identify", is_flag=True, help="Name patients, series and paths in the report.")
 @fusion_options
 @click.option("--json", "as_json", is_flag=True, help="The plan, or the record, on stdout.")
 @logging_options
@@ -61,28 +75,22 @@ def batch(
     pairs: Path | None,
     max_days: int,
     dry_run: bool,
-    resume: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Fuse every pair of scans under ROOT, each into a folder of its own below OUT.
 
-    Scans are paired within one patient: PET or SPECT onto MR, else onto CT; and CT onto MR.
-    OUT/batch.json and batch.csv tell what became of each. Exit status 8: some failed.
+    Scans are paired within one person: PET or SPECT onto MR, else onto CT; and CT onto MR.
+    OUT/index.html shows what became of each, OUT/batch.json and batch.csv hold the same. Run again
+    on the same OUT, it does what is missing. Exit status 8: some failed.
     """
     start_logging(options)
-    if resume:
-        options["if_exists"] = "skip"
     config, output = fusion_config(options), output_config(options, pictures=True)
+    shard = _shard(options["shard"])
 
-    from refinefuse_med import io
     from refinefuse_med.batch.plan import make_plan
     from refinefuse_med.pseudonyms import Pseudonyms
 
-    if not dry_run and not resume:
-        io.AtomicFolder(
-            out, "overwrite" if output.if_exists != "fail" else "fail", inputs=(root,)
-        ).check()
     plan = make_plan(
         root,
         pairs_file=pairs,
@@ -97,24 +105,37 @@ def batch(
             _print_plan(plan)
         return
 
-    from refinefuse_med.batch.run import run_plan
-    from refinefuse_med.engine import resolve_device
+    from refinefuse_med.batch.session import BatchOptions, run_batch
+    from refinefuse_med.cli.batch_progress import stopping, watching
 
-    resolve_device(config.engine.device)
-    with monitor_of(options) as monitor:
-        result = run_plan(plan, out, config, output, monitor, _say)
+    how = BatchOptions(
+        jobs=options["jobs"],
+        scheduler=options["scheduler"],
+        shard=shard,
+        timeout_s=options["timeout"],
+        identify=options["identify"],
+    )
+    with watching(options) as watcher, stopping() as stop:
+        result = run_batch(plan, out, config, output, how, watchers=[watcher], stop=stop)
     if as_json:
-        print_json({"pairs": [dataclasses.asdict(pair) for pair in result.pairs]})
+        print_json({"pairs": [dataclasses.asdict(outcome) for outcome in result.outcomes]})
     else:
-        _print_result(result)
+        _print_result(result, out)
+    if result.stopped or result.interrupted:
+        why = result.stopped or "stopped on request"
+        log.error("%s; what is done is kept: run the same command again to go on", why)
     ctx.exit(result.exit_status)
 
 
-def _say(pair: PairResult) -> None:
-    if pair.status == "failed":
-        log.error("%s: %s", pair.name, pair.error)
-    else:
-        log.info("%s: %s %s", pair.name, pair.status, pair.verdict)
+def _shard(text: str | None) -> Shard:
+    from refinefuse_med.batch.journal import Shard
+
+    if text is None:
+        return Shard()
+    number, _, of = text.partition("/")
+    if not (number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
+        raise UsageError(f"{text!r} is not I/N", where="--shard", hint="such as --shard 1/8")
+    return Shard(int(number), int(of))
 
 
 def _print_plan(plan: BatchPlan) -> None:
@@ -153,11 +174,14 @@ def _cell(text: str) -> Text:
     return Text("".join(shown))
 
 
-def _print_result(result: BatchResult) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("pair", "status", "verdict", "seconds", "error")
-    for pair in result.pairs:
-        table.add_row(pair.name, pair.status, pair.verdict, f"{pair.seconds:.1f}", pair.error)
-    Console().print(table)
+def _print_result(result: BatchResult, out: Path) -> None:
+    counts = Counter(outcome.status for outcome in result.outcomes)
+    verdicts = Counter(o.verdict for o in result.outcomes if o.status == "done")
+    said = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in sorted(verdicts))
+    click.echo(
+        f"{counts['done']} of {len(result.outcomes)} pairs done" + (f" ({said})" if said else "")
+    )
+    for outcome in result.outcomes:
+        if outcome.status == "failed":
+            click.echo(f"{outcome.name}: {outcome.error}")
+    click.echo(str(out / "index.html"))

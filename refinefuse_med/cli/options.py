@@ -300,6 +300,7 @@ class _JsonFormatter(logging.Formatter):
                 "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
                 "level": record.levelname.lower(),
                 "message": record.getMessage(),
+                **getattr(record, "fields", {}),
             }
         )
 

@@ -1,53 +1,118 @@
-import csv
 import json
+import os
+import signal
 
 import pytest
-import torch
 
-from refinefuse_med.batch.plan import make_plan
-from refinefuse_med.batch.run import BatchResult, PairResult, run_plan
-from refinefuse_med.cli.main import main
-from refinefuse_med.config import FusionConfig, OutputConfig, RegistrationConfig
-from refinefuse_med.io import write_nifti
-from refinefuse_med.volume import like
+from refinefuse_med.batch.outcome import BatchResult, Outcome
+from refinefuse_med.batch.watcher import Stop, Watcher
 
-AS_IS = FusionConfig(registration=RegistrationConfig(method="none"))
+from . import light
 
 
-@pytest.fixture
-def archive(tmp_path, head_pair):
-    """Two people: one whose pair can be fused, and one whose PET is not finite."""
-    mr, pt = head_pair
-    broken = pt.as_tensor().clone()
-    broken[0, 5, 5, 5] = torch.nan
-    root = tmp_path / "archive"
-    for name, function in (("good", pt), ("bad", like(pt, broken))):
-        (root / name).mkdir(parents=True)
-        write_nifti(mr, root / name / "mr.nii.gz")
-        write_nifti(function, root / name / "pet.nii.gz")
-    return root
+@pytest.fixture(scope="module")
+def pool():
+    with light.pool_of() as pool:
+        yield pool
 
 
-def test_a_pair_that_fails_costs_only_itself(archive, tmp_path):
-    out = tmp_path / "out"
-    result = run_plan(make_plan(archive), out, AS_IS, OutputConfig())
-    assert sorted(pair.status for pair in result.pairs) == ["done", "failed"]
+class _Kill(Watcher):
+    """SIGKILL for every worker, after every second pair."""
+
+    def __init__(self, times):
+        self.pids, self._times, self._count = [], times, 0
+
+    def begin(self, total, done, pool):
+        self._pool = pool
+
+    def outcome(self, outcome):
+        self._count += 1
+        if len(self.pids) < self._times and self._count % 2:
+            pids = set(self._pool.client.run(os.getpid).values())
+            for pid in pids - {os.getpid()}:
+                os.kill(pid, signal.SIGKILL)
+            self.pids += pids
+
+
+def test_killed_workers_lose_nothing(pool, tmp_path):
+    pairs = [light.pair(number) for number in range(8)]
+    killer = _Kill(times=3)
+    result = light.run(pairs, tmp_path / "out", pool, watchers=[killer])
+    assert len(killer.pids) >= 3
+    assert [outcome.status for outcome in result.outcomes] == ["done"] * 8
+    assert result.exit_status == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        ".batch",
+        *(pair.name for pair in pairs),
+    ]
+    assert not any((tmp_path / "out" / ".batch" / "work").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("raises", "unexpected ValueError: no good"),
+        ("fills the memory", "not enough memory; run fewer workers at a time with --jobs"),
+        ("crashes", "crashed its worker (Fatal Python error: Aborted) and was given up"),
+        ("hangs", "took longer than --timeout allows and was given up after 2 attempts"),
+    ],
+)
+def test_a_pair_that_fails_costs_only_itself_and_is_tried_twice(pool, tmp_path, what, said):
+    bad, *good = [light.pair(0, what), light.pair(1), light.pair(2)]
+    timeout_s = 6 if what == "hangs" else None
+    result = light.run([bad, *good], tmp_path / "out", pool, timeout_s=timeout_s)
+    assert [outcome.status for outcome in result.outcomes] == ["failed", "done", "done"]
+    assert result.outcomes[0].error.startswith(said)
     assert result.exit_status == 8
-    (done,) = (pair for pair in result.pairs if pair.status == "done")
-    assert (out / done.out / "fused.nii.gz").is_file()
-    assert sorted(p.name for p in out.iterdir()) == sorted([done.out, "batch.json", "batch.csv"])
-    record = json.loads((out / "batch.json").read_text())
-    assert [pair["status"] for pair in record["pairs"]] == [p.status for p in result.pairs]
-    with (out / "batch.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert "NaN" in next(row["error"] for row in rows if row["status"] == "failed")
+    assert light.tries(tmp_path / "out", bad) == 2
+    assert not (tmp_path / "out" / bad.name).exists()
 
 
-def test_what_is_done_is_skipped_when_the_batch_goes_on(archive, tmp_path):
-    plan, out = make_plan(archive), tmp_path / "out"
-    run_plan(plan, out, AS_IS, OutputConfig())
-    again = run_plan(plan, out, AS_IS, OutputConfig(if_exists="skip"))
-    assert sorted(pair.status for pair in again.pairs) == ["failed", "skipped"]
+def test_a_pair_whose_worker_always_dies_without_a_word_is_given_up_too(pool, tmp_path):
+    result = light.run([light.pair(0, "dies"), light.pair(1)], tmp_path / "out", pool)
+    assert [outcome.status for outcome in result.outcomes] == ["failed", "done"]
+    assert result.outcomes[0].error == "its worker was lost 4 times"
+
+
+def test_a_full_disk_stops_the_run_and_says_so(pool, tmp_path):
+    pairs = [light.pair(0, "fills the disk"), *(light.pair(n) for n in range(1, 12))]
+    result = light.run(pairs, tmp_path / "out", pool)
+    assert result.stopped == "the disk is full"
+    statuses = [outcome.status for outcome in result.outcomes]
+    assert statuses[0] == "failed"
+    assert "pending" in statuses
+    assert light.tries(tmp_path / "out", pairs[0]) == 1
+
+
+def test_ctrl_c_finishes_what_is_in_work_and_begins_no_more(pool, tmp_path):
+    stop = Stop()
+
+    class Interrupt(Watcher):
+        def outcome(self, outcome):
+            stop.handing_out = True
+
+    pairs = [light.pair(number) for number in range(12)]
+    result = light.run(pairs, tmp_path / "out", pool, watchers=[Interrupt()], stop=stop)
+    statuses = [outcome.status for outcome in result.outcomes]
+    assert result.exit_status == 130
+    assert 1 < statuses.count("done") < 12
+    assert set(statuses) == {"done", "pending"}
+    again = light.run(pairs, tmp_path / "out", pool)
+    assert again.exit_status == 0
+    assert {light.tries(tmp_path / "out", pair) for pair in pairs} == {1}
+
+
+def test_no_more_pairs_are_begun_than_workers_need(pool, tmp_path):
+    begun = []
+
+    class Count(Watcher):
+        def outcome(self, outcome):
+            lines = (tmp_path / "out" / ".batch" / "journal.jsonl").read_text().splitlines()
+            states = [json.loads(line)["status"] for line in lines if line]
+            begun.append(states.count("begun") - states.count("done"))
+
+    light.run([light.pair(n) for n in range(8)], tmp_path / "out", pool, watchers=[Count()])
+    assert max(begun) <= 2 + 1
 
 
 @pytest.mark.parametrize(
@@ -55,26 +120,8 @@ def test_what_is_done_is_skipped_when_the_batch_goes_on(archive, tmp_path):
     [([0, 0], 0), ([0, 4], 8), ([4, 4], 4), ([4, 1], 1), ([5], 5)],
 )
 def test_exit_status_tells_all_some_or_none(statuses, expected):
-    pairs = tuple(
-        PairResult(str(n), "failed" if status else "done", exit_status=status)
+    outcomes = tuple(
+        Outcome(str(n), "failed" if status else "done", exit_status=status)
         for n, status in enumerate(statuses)
     )
-    assert BatchResult(pairs).exit_status == expected
-
-
-def test_a_dry_run_prints_the_plan_and_writes_nothing(archive, tmp_path, capsys):
-    out = tmp_path / "out"
-    with pytest.raises(SystemExit) as ended:
-        main(["batch", str(archive), "-o", str(out), "--dry-run", "--json"])
-    assert ended.value.code == 0
-    assert len(json.loads(capsys.readouterr().out)["pairs"]) == 2
-    assert not out.exists()
-
-
-def test_a_folder_without_pairs_ends_with_3(archive, tmp_path, capsys):
-    for path in archive.rglob("pet.nii.gz"):
-        path.unlink()
-    with pytest.raises(SystemExit) as ended:
-        main(["batch", str(archive), "-o", str(tmp_path / "out")])
-    assert ended.value.code == 3
-    assert capsys.readouterr().err.count("\n") == 1
+    assert BatchResult(outcomes).exit_status == expected

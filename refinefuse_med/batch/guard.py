@@ -1,0 +1,137 @@
+"""What surrounds the work on a pair: attempts, errors, progress, the end of the run."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from refinefuse_med.batch.attempts import Attempts
+from refinefuse_med.batch.job import Job
+from refinefuse_med.batch.outcome import Outcome
+from refinefuse_med.batch.plan import Pair
+from refinefuse_med.errors import (
+    CancelledError,
+    GeometryError,
+    InputError,
+    ModelError,
+    OutputError,
+    RefineFuseError,
+    RegistrationFailedError,
+)
+from refinefuse_med.progress import Monitor
+
+__all__ = ["guarded"]
+
+_T = TypeVar("_T")
+
+_SAME_AGAIN: Final = (GeometryError, RegistrationFailedError, ModelError)
+"""What a second attempt would only repeat."""
+
+_EVERY_S: Final = 0.5
+
+log = logging.getLogger(__name__)
+
+
+def guarded(job: Job, work: Callable[[Monitor], _T]) -> _T | Outcome:
+    """Do the work on a pair, once more where it fails, and turn its failure into an outcome.
+
+    A pair whose earlier attempts ended with the worker is given up, as `Attempts` tells.
+    """
+    start = time.perf_counter()
+    attempts = Attempts(job.work, job.pair.name)
+    if reason := attempts.exhausted():
+        return Outcome(job.pair.name, "failed", error=reason, exit_status=1)
+    monitor = _monitor(job)
+    for last in (False, True):
+        try:
+            with attempts.attempt(job.timeout_s):
+                return work(monitor)
+        except CancelledError:
+            return Outcome(job.pair.name, "pending", error="stopped on request")
+        except Exception as error:
+            log.debug("%s", job.pair.name, exc_info=True)
+            if last or isinstance(error, _SAME_AGAIN) or _is_disk_full(error):
+                return _failure(job.pair, error, time.perf_counter() - start)
+        gc.collect()  # the volumes of the first attempt hang on its traceback
+    raise AssertionError
+
+
+def _failure(pair: Pair, error: Exception, seconds: float) -> Outcome:
+    disk_full = _is_disk_full(error)
+    if disk_full:
+        error = OutputError("the disk is full", hint="free some space, and run the batch again")
+    elif _is_out_of_memory(error):
+        error = InputError("not enough memory", hint="run fewer workers at a time with --jobs")
+    elif not isinstance(error, RefineFuseError):
+        said = " ".join(str(error).split())
+        error = InputError(f"unexpected {type(error).__name__}: {said}")
+    text = str(error)
+    for role, scan in (("anatomical", pair.anatomical), ("functional", pair.functional)):
+        text = text.replace(str(scan.path), role)  # folders are often named after patients
+    return Outcome(
+        pair.name,
+        "failed",
+        error=text,
+        exit_status=error.exit_status if isinstance(error, RefineFuseError) else 1,
+        seconds=round(seconds, 3),
+        disk_full=disk_full,
+    )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError) or "torch" not in sys.modules:
+        return isinstance(error, MemoryError)
+    from refinefuse_med.engine.device import is_out_of_memory
+
+    return is_out_of_memory(error)
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _monitor(job: Job) -> Monitor:
+    """Tell the run of the progress, now and then, and ask whether the run is still there."""
+    tell = _teller(job)
+    tell("read", 0.0)
+    told, asked = ("", 0.0), 0.0
+
+    def on_progress(stage: str, fraction: float) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if stage != told[0] or now - told[1] > _EVERY_S:
+            told = stage, now
+            tell(stage, fraction)
+
+    def is_cancelled() -> bool:
+        nonlocal asked
+        now = time.monotonic()
+        if now - asked < _EVERY_S:
+            return False
+        asked = now
+        return not job.work.exists()
+
+    return Monitor(on_progress, is_cancelled)
+
+
+def _teller(job: Job) -> Callable[[str, float], None]:
+    if not job.topic:
+        return lambda _stage, _fraction: None
+    from distributed import get_worker
+
+    worker = get_worker()
+
+    def tell(stage: str, fraction: float) -> None:
+        message = {"pair": job.pair.name, "stage": stage, "fraction": fraction}
+        worker.log_event(job.topic, message)
+
+    return tell

@@ -1,0 +1,107 @@
+"""A batch from its plan to its report: the one way in for the command line and for Python."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from refinefuse_med.batch.cluster import count_gpus, open_pool, size_pool
+from refinefuse_med.batch.journal import Shard, open_journal
+from refinefuse_med.batch.outcome import BatchResult
+from refinefuse_med.batch.plan import BatchPlan
+from refinefuse_med.batch.report import Recorder, Reporter
+from refinefuse_med.batch.run import run_pairs
+from refinefuse_med.batch.watcher import Stop, Watcher
+from refinefuse_med.config import FusionConfig, OutputConfig
+from refinefuse_med.network import weights_info
+
+__all__ = ["BatchOptions", "run_batch"]
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """How a batch is run; nothing of it changes a result.
+
+    Attributes
+    ----------
+    jobs : int or None
+        Workers of this machine; None: as cores, memory and GPUs allow.
+    scheduler : str or None
+        Address of a Dask scheduler to use instead.
+    shard : Shard
+        Which part of the plan to do.
+    timeout_s : float or None
+        Most seconds for an attempt at a pair.
+    identify : bool
+        Whether the report may name patients.
+    """
+
+    jobs: int | None = None
+    scheduler: str | None = None
+    shard: Shard = dataclasses.field(default=Shard())
+    timeout_s: float | None = None
+    identify: bool = False
+
+
+def run_batch(
+    plan: BatchPlan,
+    out: Path,
+    config: FusionConfig,
+    output: OutputConfig,
+    options: BatchOptions | None = None,
+    *,
+    watchers: Sequence[Watcher] = (),
+    stop: Stop | None = None,
+) -> BatchResult:
+    """Fuse the pairs of a plan into folders below `out`, and write the report.
+
+    Where `out` holds the same run already, what is done there is kept.
+
+    Raises
+    ------
+    ModelError, DeviceError
+        Nothing could be fused at all.
+    OutputError
+        `out` cannot be written, holds other things, or another batch is at work on it.
+    InputError, MissingExtraError
+        The workers cannot be had.
+    """
+    options = options or BatchOptions()
+    settings = _settings(config, output)
+    gpus = 0 if options.scheduler else count_gpus(config.engine.device)
+    sizing = size_pool(plan.pairs, options.jobs, gpus)
+    redo = output.if_exists == "overwrite"
+    with open_journal(out, settings, sizing.threads, options.shard, redo=redo) as journal:
+        sizing = dataclasses.replace(sizing, threads=journal.threads)
+        pairs = [pair for pair in plan.pairs if options.shard.takes(pair)]
+        reporter = Reporter(plan, journal, options.identify)
+        registration = config.registration.model_copy(update={"threads": journal.threads})
+        config = config.model_copy(update={"registration": registration})
+        if all(journal.is_done(pair) for pair in pairs):
+            result = BatchResult(tuple(journal.outcome_of(pair) for pair in pairs))
+        else:
+            with open_pool(options.scheduler, sizing) as pool:
+                result = run_pairs(
+                    pairs,
+                    journal,
+                    config,
+                    output,
+                    pool,
+                    timeout_s=options.timeout_s,
+                    watchers=(*watchers, Recorder(reporter)),
+                    stop=stop,
+                )
+        reporter.write()
+    return result
+
+
+def _settings(config: FusionConfig, output: OutputConfig) -> dict[str, Any]:
+    """Everything that a result depends on beside its images; names no path."""
+    settings = config.model_dump(mode="json")
+    del settings["registration"]["threads"]
+    settings["engine"]["model"] = weights_info(config.engine.model).sha256
+    settings["output"] = output.model_dump(mode="json", exclude={"if_exists"})
+    return settings

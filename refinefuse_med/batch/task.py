@@ -1,0 +1,78 @@
+"""What a worker does with one pair; imported by workers alone, with PyTorch and MONAI."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from monai.data import MetaTensor
+
+from refinefuse_med import registration
+from refinefuse_med.batch.guard import guarded
+from refinefuse_med.batch.job import Job
+from refinefuse_med.batch.outcome import Outcome
+from refinefuse_med.batch.plan import Pair
+from refinefuse_med.batch.thumbnail import write_thumbnail
+from refinefuse_med.io import load_volume
+from refinefuse_med.network import RefineFuse
+from refinefuse_med.output import save_result
+from refinefuse_med.pipeline import fuse_pair
+from refinefuse_med.progress import Monitor
+from refinefuse_med.registration import RegistrationResult
+
+__all__ = ["fuse_pair_of", "register_pair_of"]
+
+
+def register_pair_of(job: Job) -> RegistrationResult | Outcome:
+    """Register the scans of a pair: the part of the work that wants no GPU."""
+
+    def work(monitor: Monitor) -> RegistrationResult:
+        return registration.register(*_scans(job.pair), job.config.registration, monitor)
+
+    return guarded(job, work)
+
+
+def fuse_pair_of(job: Job, known: RegistrationResult | Outcome | None = None) -> Outcome:
+    """Fuse a pair, and leave its folder and its thumbnail in the work folder."""
+    if isinstance(known, Outcome):
+        return known
+    start = time.perf_counter()
+
+    def work(monitor: Monitor) -> Outcome:
+        anatomical, functional = _scans(job.pair)
+        model = _model(job.config.engine.model)
+        result = fuse_pair(anatomical, functional, job.config, monitor, model, known)
+        monitor.update("write", 0.0)
+        # Stays hidden until the run moves it to its place, whole.
+        save_result(result, job.work / job.pair.name, job.output)
+        write_thumbnail(result, job.work / f"{job.pair.name}.jpg")
+        return Outcome(
+            job.pair.name,
+            "done",
+            verdict=result.registration.verdict,
+            method=result.registration.method,
+            warnings=tuple(result.record["warnings"]),
+            seconds=round(time.perf_counter() - start, 3),
+            registration_seconds=round(result.registration.seconds, 3),
+            fusion_seconds=round(result.picture.run.seconds, 3),
+        )
+
+    return guarded(job, work)
+
+
+@lru_cache(maxsize=1)
+def _model(path: Path | None) -> RefineFuse:
+    """The network, loaded once a worker, to run on as many threads as the worker has."""
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
+    return RefineFuse.from_pretrained(path)
+
+
+def _scans(pair: Pair) -> tuple[MetaTensor, MetaTensor]:
+    anatomical, functional = (
+        load_volume(scan.path, series_uid=scan.series_uid, modality=scan.modality)
+        for scan in (pair.anatomical, pair.functional)
+    )
+    return anatomical, functional

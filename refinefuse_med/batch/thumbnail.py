@@ -1,0 +1,62 @@
+"""A strip of four small pictures for the overview: anatomy, function, fused, checkerboard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from refinefuse_med import colour
+from refinefuse_med.io.atomic import atomic_file
+from refinefuse_med.io.scene import PLANES, make_scene
+from refinefuse_med.volume import affine_ras
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from refinefuse_med.results import FusionResult
+
+__all__ = ["write_thumbnail"]
+
+HEIGHT: Final = 144
+"""Pixels; the width follows from the patient's proportions."""
+SQUARES: Final = 8
+"""Of the checkerboard, along its shorter side."""
+
+
+def write_thumbnail(result: FusionResult, path: Path) -> None:
+    """Write the axial plane through the functional signal as a JPEG file.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    from PIL import Image
+
+    grey = colour.apply_window(
+        result.anatomical.as_tensor()[0], result.picture.windows["anatomical"]
+    )
+    volumes = [grey[None], result.picture.functional_rgb, result.fused.as_tensor()]
+    scene = make_scene(volumes, affine_ras(result.anatomical), None)
+    axial = PLANES[0]
+    across, down = scene.size_mm(axial)
+    size = (max(1, round(HEIGHT * across / down)), HEIGHT)
+    tiles = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(scene.picture(column, axial))).resize(
+                size, Image.Resampling.BILINEAR
+            )
+        )
+        for column in range(len(volumes))
+    ]
+    tiles.append(_checkerboard(tiles[0], tiles[1]))
+    with atomic_file(path) as partial:
+        Image.fromarray(np.concatenate(tiles, axis=1)).save(partial, format="JPEG", quality=85)
+
+
+def _checkerboard(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    side = max(1, min(one.shape[:2]) // SQUARES)
+    row, column = np.indices(one.shape[:2]) // side
+    return np.where(((row + column) % 2 == 0)[..., None], one, other)

@@ -1,0 +1,36 @@
+"""What a run tells whoever looks on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from refinefuse_med.batch.cluster import Pool
+    from refinefuse_med.batch.outcome import Outcome
+
+__all__ = ["Stop", "Watcher"]
+
+
+class Watcher:
+    """Told of what happens in a run; this one does nothing of it."""
+
+    def begin(self, total: int, done: int, pool: Pool) -> None:
+        """The run begins: so many pairs, so many of them done before."""
+
+    def stage(self, name: str, stage: str, fraction: float) -> None:
+        """A worker is at `stage` with a pair."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A pair has ended."""
+
+    def tick(self) -> None:
+        """Called several times a second."""
+
+
+@dataclass
+class Stop:
+    """Whether to go on: set from a signal handler."""
+
+    handing_out: bool = False
+    at_once: bool = False

@@ -1,0 +1,76 @@
+"""A run on real worker processes whose pairs cost nothing, to be killed at will.
+
+A module of its own, so that workers can import what they are to do.
+"""
+
+import os
+import signal
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from refinefuse_med.batch import cluster
+from refinefuse_med.batch.cluster import Sizing
+from refinefuse_med.batch.guard import guarded
+from refinefuse_med.batch.journal import open_journal
+from refinefuse_med.batch.outcome import Outcome
+from refinefuse_med.batch.plan import Pair, Scan
+from refinefuse_med.batch.run import run_pairs
+from refinefuse_med.config import FusionConfig, OutputConfig
+
+WORKERS = Sizing(cpu=2, gpu=0, threads=1, memory_bytes=0)
+SETTINGS = {"plane": "axial"}
+
+
+def pair(number, what="fine"):
+    """A pair; `what` a worker does with it stands in place of its path."""
+    side = Scan(Path(what), "1.2", "MR", (2, 2, 2), content=f"{number}")
+    return Pair(f"MR-PT-{number:012x}", "someone", side, side, "")
+
+
+def fuse(job, known=None):
+    def work(monitor):
+        what = job.pair.anatomical.path.name
+        with (job.work.parent.parent.parent / f"tried-{job.pair.name}").open("a") as log:
+            log.write("x")
+        for _ in range(5):
+            monitor.update("fuse", 0.5)
+            time.sleep(0.1)
+        if what == "raises":
+            raise ValueError("no good: Doe^Jane" if known else "no good")
+        if what == "crashes":
+            os.abort()
+        if what == "hangs":
+            time.sleep(600)
+        if what == "fills the memory":
+            raise MemoryError
+        if what == "fills the disk":
+            raise OSError(28, "No space left on device")
+        if what == "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        folder = job.work / job.pair.name
+        folder.mkdir(exist_ok=True)
+        (folder / "result.json").write_text(job.pair.name)
+        return Outcome(job.pair.name, "done", verdict="ok")
+
+    return guarded(job, work)
+
+
+def tries(out, one):
+    return len((out / ".batch" / f"tried-{one.name}").read_text())
+
+
+@contextmanager
+def pool_of(sizing=WORKERS):
+    """Workers of whom a pair may lose only few, so that the test ends soon."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(cluster._DASK, "distributed.scheduler.allowed-failures", 3)
+        with cluster.open_pool(None, sizing) as pool:
+            yield pool
+
+
+def run(pairs, out, pool, **options):
+    with open_journal(out, SETTINGS, 1) as journal:
+        return run_pairs(pairs, journal, FusionConfig(), OutputConfig(), pool, fuse=fuse, **options)

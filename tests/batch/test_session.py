@@ -1,0 +1,141 @@
+import csv
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from refinefuse_med.batch.plan import make_plan
+from refinefuse_med.batch.session import BatchOptions, run_batch
+from refinefuse_med.cli.main import main
+from refinefuse_med.config import FusionConfig, OutputConfig, RegistrationConfig
+from refinefuse_med.io import write_nifti
+from refinefuse_med.volume import like
+
+AS_IS = FusionConfig(registration=RegistrationConfig(method="none"))
+ONE = BatchOptions(jobs=1)
+
+
+@pytest.fixture
+def archive(tmp_path, head_pair):
+    """Two people: one whose pair can be fused, and one whose PET is not finite."""
+    mr, pt = head_pair
+    broken = pt.as_tensor().clone()
+    broken[0, 5, 5, 5] = torch.nan
+    root = tmp_path / "archive"
+    for name, function in (("good", pt), ("Doe_Jane", like(pt, broken))):
+        (root / name).mkdir(parents=True)
+        write_nifti(mr, root / name / "mr.nii.gz")
+        write_nifti(function, root / name / "pet.nii.gz")
+    return root
+
+
+def test_a_batch_fuses_what_it_can_and_tells_of_the_rest(archive, tmp_path):
+    out = tmp_path / "out"
+    result = run_batch(make_plan(archive), out, AS_IS, OutputConfig(report=True), ONE)
+    assert sorted(outcome.status for outcome in result.outcomes) == ["done", "failed"]
+    assert result.exit_status == 8
+    (done,) = (outcome.name for outcome in result.outcomes if outcome.status == "done")
+    assert {p.name for p in (out / done).iterdir()} >= {"fused.nii.gz", "report.html"}
+    assert sorted(p.name for p in out.iterdir()) == sorted(
+        [".batch", done, "batch.json", "batch.csv", "index.html"]
+    )
+    record = json.loads((out / "batch.json").read_text())
+    assert record["counts"] == {"done": 1, "failed": 1, "pending": 0}
+    with (out / "batch.csv").open(newline="") as stream:
+        rows = {row["status"]: row for row in csv.DictReader(stream)}
+    assert rows["failed"]["error"].startswith("functional: ")
+    assert "NaN" in rows["failed"]["error"]
+    for name in ("batch.json", "batch.csv", "index.html"):
+        assert "Doe" not in (out / name).read_text()
+
+    (out / done / "mark").touch()
+    again = run_batch(make_plan(archive), out, AS_IS, OutputConfig(report=True), ONE)
+    assert [o.status for o in again.outcomes] == [o.status for o in result.outcomes]
+    assert (out / done / "mark").exists()
+
+
+def _command(archive, out):
+    code = "from refinefuse_med.cli.main import main; main()"
+    options = ["--register", "none", "--jobs", "1", "--no-preview", "--no-report"]
+    return [sys.executable, "-c", code, "batch", str(archive), "-o", str(out), *options]
+
+
+def _bytes_of(out):
+    """Every file that is not hidden, without the times it took."""
+    return {
+        path.relative_to(out).as_posix(): re.sub(rb'seconds": [0-9.e-]+', b"", path.read_bytes())
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and ".batch" not in path.parts and path.suffix not in (".csv", ".html")
+    }
+
+
+def test_a_killed_run_shows_nothing_partial_and_goes_on_to_the_same_bytes(archive, tmp_path):
+    (archive / "Doe_Jane" / "pet.nii.gz").write_bytes((archive / "good/pet.nii.gz").read_bytes())
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    subprocess.run(_command(archive, whole), check=True, capture_output=True)
+    names = {p.name for p in whole.iterdir()}
+
+    run = subprocess.Popen(_command(archive, cut), stderr=subprocess.DEVNULL)
+    work = cut / ".batch" / "work"
+    deadline = time.monotonic() + 300
+    while not list(work.glob("*/*/MR-PT-*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert {p.name for p in cut.iterdir()} <= names
+    for folder in cut.glob("MR-PT-*"):
+        assert (folder / "result.json").is_file()
+
+    subprocess.run(_command(archive, cut), check=True, capture_output=True)
+    assert _bytes_of(cut) == _bytes_of(whole)
+    assert len(_bytes_of(cut)) > 4
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(archive, tmp_path, capsys):
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as ended:
+        main(["batch", str(archive), "-o", str(out), "--dry-run", "--json"])
+    assert ended.value.code == 0
+    assert len(json.loads(capsys.readouterr().out)["pairs"]) == 2
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["[red]x[red]\x1b[31m", "[bold] Doe"])
+def test_a_dry_run_shows_odd_names_as_they_are(archive, tmp_path, capsys, name):
+    (archive / name).mkdir()
+    (archive / name / "notes.txt").write_text("x")
+    with pytest.raises(SystemExit) as ended:
+        main(["batch", str(archive), "-o", str(tmp_path / "out"), "--dry-run"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert name.split("\x1b")[0] in said
+    assert "\x1b[31m" not in said
+
+
+def test_a_folder_without_pairs_ends_with_3(archive, tmp_path, capsys):
+    for path in archive.rglob("pet.nii.gz"):
+        path.unlink()
+    with pytest.raises(SystemExit) as ended:
+        main(["batch", str(archive), "-o", str(tmp_path / "out")])
+    assert ended.value.code == 3
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        (["--shard", "3/2"], 2),
+        (["--model", "nowhere.safetensors"], 5),
+        (["--scheduler", "tcp://127.0.0.1:1"], 1),
+    ],
+)
+def test_what_cannot_be_begun_ends_with_one_line(archive, tmp_path, capsys, options, status):
+    with pytest.raises(SystemExit) as ended:
+        main(["batch", str(archive), "-o", str(tmp_path / "out"), *options])
+    assert ended.value.code == status
+    assert capsys.readouterr().err.count("\n") == 1
