@@ -17,6 +17,7 @@ from refinefuse_med.batch.run import run_pairs
 from refinefuse_med.batch.watcher import Stop, Watcher
 from refinefuse_med.config import FusionConfig, OutputConfig
 from refinefuse_med.network import weights_info
+from refinefuse_med.pseudonyms import Pseudonyms
 
 __all__ = ["BatchOptions", "run_batch"]
 
@@ -70,6 +71,8 @@ def run_batch(
         The workers cannot be had.
     """
     options = options or BatchOptions()
+    # What is done again replaces what it was, in an archive too.
+    output = output.model_copy(update={"deterministic_uids": True})
     settings = _settings(config, output)
     gpus = 0 if options.scheduler else count_gpus(config.engine.device)
     sizing = size_pool(plan.pairs, options.jobs, gpus)
@@ -103,5 +106,7 @@ def _settings(config: FusionConfig, output: OutputConfig) -> dict[str, Any]:
     settings = config.model_dump(mode="json")
     del settings["registration"]["threads"]
     settings["engine"]["model"] = weights_info(config.engine.model).sha256
-    settings["output"] = output.model_dump(mode="json", exclude={"if_exists"})
+    settings["output"] = output.model_dump(mode="json", exclude={"if_exists", "key"})
+    if output.deidentify:
+        settings["output"]["key"] = Pseudonyms.from_file(output.key).of("which key this is")
     return settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from functools import lru_cache
@@ -30,7 +31,7 @@ def register_pair_of(job: Job) -> RegistrationResult | Outcome:
     """Register the scans of a pair: the part of the work that wants no GPU."""
 
     def work(monitor: Monitor) -> RegistrationResult:
-        return registration.register(*_scans(job.pair), job.config.registration, monitor)
+        return registration.register(*_scans(job.pair, monitor), job.config.registration, monitor)
 
     return guarded(job, work)
 
@@ -42,19 +43,21 @@ def fuse_pair_of(job: Job, known: RegistrationResult | Outcome | None = None) ->
     start = time.perf_counter()
 
     def work(monitor: Monitor) -> Outcome:
-        anatomical, functional = _scans(job.pair)
+        anatomical, functional = _scans(job.pair, monitor)
         model = _model(job.config.engine.model)
         result = fuse_pair(anatomical, functional, job.config, monitor, model, known)
         monitor.update("write", 0.0)
         # Stays hidden until the run moves it to its place, whole.
-        save_result(result, job.work / job.pair.name, job.output)
+        folder = save_result(result, job.work / job.pair.name, job.output)
+        # As written: cleaned, where that was asked for.
+        record = json.loads((folder / "result.json").read_text("utf-8"))
         write_thumbnail(result, job.work / f"{job.pair.name}.jpg")
         return Outcome(
             job.pair.name,
             "done",
             verdict=result.registration.verdict,
             method=result.registration.method,
-            warnings=tuple(result.record["warnings"]),
+            warnings=tuple(record["warnings"]),
             seconds=round(time.perf_counter() - start, 3),
             registration_seconds=round(result.registration.seconds, 3),
             fusion_seconds=round(result.picture.run.seconds, 3),
@@ -70,9 +73,9 @@ def _model(path: Path | None) -> RefineFuse:
     return RefineFuse.from_pretrained(path)
 
 
-def _scans(pair: Pair) -> tuple[MetaTensor, MetaTensor]:
+def _scans(pair: Pair, monitor: Monitor) -> tuple[MetaTensor, MetaTensor]:
     anatomical, functional = (
-        load_volume(scan.path, series_uid=scan.series_uid, modality=scan.modality)
+        load_volume(scan.path, series_uid=scan.series_uid, modality=scan.modality, monitor=monitor)
         for scan in (pair.anatomical, pair.functional)
     )
     return anatomical, functional
