@@ -107,7 +107,7 @@ def _write_dicom(
         shown=io.Shown(
             anatomical=picture.windows["anatomical"],
             functional=picture.windows["functional"],
-            colours=(picture.colours * 255).round().byte().numpy() if coloured else None,
+            colours=(picture.colours.cpu() * 255).round().byte().numpy() if coloured else None,
             palette=picture.colormap,
             functional_factor=functional_factor,
         ),
@@ -144,7 +144,7 @@ def _fingerprint(volume: MetaTensor) -> list[str]:
     if source.path and path.is_file():
         with path.open("rb") as file:
             return [hashlib.file_digest(file, "sha256").hexdigest()]
-    return [hashlib.sha256(volume.as_tensor().numpy().tobytes()).hexdigest()]
+    return [hashlib.sha256(volume.as_tensor().cpu().numpy().tobytes()).hexdigest()]
 
 
 def save_registration(pair: RegisteredPair, out: Path, config: OutputConfig) -> Path:

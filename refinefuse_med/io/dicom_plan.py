@@ -215,7 +215,9 @@ def _refuse_other_kinds(stack: Stack) -> None:
 def _is_placed(header: Dataset) -> bool:
     """Whether a secondary capture lies in the patient, as coloured exports of a scan do."""
     needed = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-    return all(numbers(header, name) for name in needed)
+    return "PerFrameFunctionalGroupsSequence" in header or all(
+        numbers(header, name) for name in needed
+    )
 
 
 def _refuse_mixtures(stack: Stack) -> None:

@@ -121,7 +121,9 @@ def _by_dcm2niix(paths: list[Path]) -> Found:
 
 def _by_ourselves(paths: list[Path]) -> Found:
     volume = load_volume(paths[0].parent)
-    return _markers(volume.numpy()[0], volume.affine.numpy())
+    array = volume.numpy()[0]
+    scale = 255 / 65535 if array.max() > 60000 else 1.0
+    return _markers(array, volume.affine.numpy(), scale)
 
 
 def _read_of(reader, *kinds):
@@ -135,7 +137,9 @@ def _read_of(reader, *kinds):
         *_read_of(_by_highdicom, "slices", "multi-frame", "multi-frame grey", "PT", "CT", "map"),
         *_read_of(_by_itk, "slices", "multi-frame", "multi-frame grey", "PT", "CT", "NM"),
         *_read_of(_by_dcm2niix, "slices", "multi-frame", "multi-frame grey", "PT", "CT", "NM"),
-        *_read_of(_by_ourselves, "PT", "CT", "NM"),
+        *_read_of(
+            _by_ourselves, "slices", "multi-frame", "multi-frame grey", "PT", "CT", "NM", "map"
+        ),
     ],
 )
 def test_every_marker_is_found_in_its_place(tmp_path, affine, reader, kind):
