@@ -12,6 +12,7 @@ from refinefuse_med import io
 from refinefuse_med.config import OutputConfig, OutputFormat
 from refinefuse_med.deidentification import deidentify
 from refinefuse_med.grid import LPS_FROM_RAS
+from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_med.pseudonyms import Pseudonyms
 from refinefuse_med.volume import Keys, get_meta, grid_of, modality_of, source_of
 
@@ -32,7 +33,9 @@ def formats_of(anatomical: MetaTensor, config: OutputConfig) -> tuple[OutputForm
     return ("dicom",) if source_of(anatomical).format == "dicom" else ("nifti",)
 
 
-def save_result(result: FusionResult, out: Path, config: OutputConfig) -> Path:
+def save_result(
+    result: FusionResult, out: Path, config: OutputConfig, monitor: Monitor = SILENT
+) -> Path:
     """Write a fusion as the folder `out`, whole or not at all.
 
     Where DICOM alone is asked for, the registered functional volume is written as NIfTI too,
@@ -47,6 +50,8 @@ def save_result(result: FusionResult, out: Path, config: OutputConfig) -> Path:
     ------
     OutputError
         `out` exists (unless the configuration says otherwise), or cannot be written.
+    CancelledError
+        The user asked to stop; `out` is as it was before.
     """
     formats = formats_of(result.anatomical, config)
     volumes = (result.anatomical, result.functional_registered)
@@ -55,14 +60,18 @@ def save_result(result: FusionResult, out: Path, config: OutputConfig) -> Path:
         result = deidentify(result, Pseudonyms.from_file(config.key))
 
     def write(folder: Path) -> dict[str, Any]:
+        monitor.update("writing", 0.0)
         _write_images(result, folder, formats, config)
+        monitor.update("writing", 0.4)
         _write_transform(result.registration, result.anatomical, folder)
         if "dicom" in formats:
             _write_dicom(result, folder / "dicom", config, functional_factor)
+        monitor.update("writing", 0.8)
         if config.preview or config.report:
             _write_preview(result, folder / "preview.png")
         if config.report:
             io.write_report(folder / "report.html", result.record, folder / "preview.png")
+        monitor.update("writing", 1.0)
         return result.record
 
     return _save(out, config, volumes, write)

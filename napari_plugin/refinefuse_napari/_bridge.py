@@ -52,6 +52,10 @@ METADATA: Final = "refinefuse"
 AXES: Final = "axes"
 """Key within `METADATA`: nibabel orientation transform from the volume's axes to the layer's."""
 
+MADE_AT: Final = "made_at"
+"""Key within `METADATA`: the layer's matrix (data to world) and the volume's (index to RAS) when
+the layer was made. Where the first still holds, so does the second, to the last digit."""
+
 WORLD_AXES: Final = ("inferior", "posterior", "left")
 WORLD_FROM_RAS: Final = np.array(
     [[0.0, 0, -1, 0], [0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]],
@@ -60,6 +64,8 @@ WORLD_FROM_RAS: Final = np.array(
 
 PLAIN_AXES: Final = np.array([[2.0, 1], [1, 1], [0, 1]])
 """Of a layer that is a plain array: its axes, last first, are I, J and K."""
+
+_UNTOUCHED_MM: Final = 1e-9
 
 _PLACEMENT: Final = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
@@ -185,8 +191,10 @@ def to_volume(shot: LayerSnapshot, monitor: Monitor = SILENT) -> MetaTensor:
     data = _in_memory(shot.data, monitor)
     # Colour without its alpha; scalars of whatever type as the pipeline wants them.
     data = data[..., :3] if data.ndim == 4 else data.astype(np.float32, copy=False)
-    ras_from_layer = WORLD_FROM_RAS @ shot.world_from_data
-    affine_ras = ras_from_layer @ inv_ornt_aff(back, data.shape[:3])
+    affine_ras = _affine_as_made(shot)
+    if affine_ras is None:
+        ras_from_layer = WORLD_FROM_RAS @ shot.world_from_data
+        affine_ras = ras_from_layer @ inv_ornt_aff(back, data.shape[:3])
     data = apply_orientation(data, back)
     info = {name: value for name, value in shot.info.items() if name in _VOLUME_KEYS}
     source = info.pop(Keys.SOURCE, SourceHeader("array"))
@@ -198,6 +206,15 @@ def to_volume(shot: LayerSnapshot, monitor: Monitor = SILENT) -> MetaTensor:
         source=source,
         **info,
     )
+
+
+def _affine_as_made(shot: LayerSnapshot) -> Affine | None:
+    """The volume's affine, where neither the layer nor its grid was touched since it was made."""
+    made = shot.info.get(MADE_AT)
+    if made is None or tuple(made["shape"]) != tuple(shot.data.shape[:3]):
+        return None
+    moved = np.abs(np.asarray(made["world_from_data"]) - shot.world_from_data).max()
+    return np.asarray(made["affine_ras"]) if moved < _UNTOUCHED_MM else None
 
 
 def _in_memory(data: Any, monitor: Monitor) -> NDArray[Any]:
@@ -237,7 +254,8 @@ def image_layer(volume: MetaTensor, name: str) -> LayerData:
         "units": ("mm",) * 3,
         "axis_labels": WORLD_AXES,
     }
-    return _layer_data(volume, axes, {"name": name, **placement, **_display(volume)})
+    attributes = {"name": name, **placement, **_display(volume)}
+    return _layer_data(volume, axes, world_from_data, attributes)
 
 
 def on_grid_of(shot: LayerSnapshot, volume: MetaTensor, **attributes: Any) -> LayerData:
@@ -252,7 +270,8 @@ def on_grid_of(shot: LayerSnapshot, volume: MetaTensor, **attributes: Any) -> La
     attributes
         Further attributes of the layer, such as ``name`` or ``colormap``.
     """
-    return _layer_data(volume, shot.axes, {**shot.placement, **attributes})
+    placed = {**shot.placement, **attributes}
+    return _layer_data(volume, shot.axes, shot.world_from_data, placed)
 
 
 def slice_on_grid_of(
@@ -286,9 +305,14 @@ def slice_on_grid_of(
 
 
 def _layer_data(
-    volume: MetaTensor, axes: NDArray[np.float64], attributes: dict[str, Any]
+    volume: MetaTensor,
+    axes: NDArray[np.float64],
+    world_from_data: Affine,
+    attributes: dict[str, Any],
 ) -> LayerData:
     from nibabel.orientations import apply_orientation
+
+    from refinefuse_med.volume import affine_ras
 
     array = volume.as_tensor().cpu().numpy()
     rgb = array.shape[0] == 3
@@ -298,6 +322,11 @@ def _layer_data(
     metadata = {METADATA: info, **attributes.pop("metadata", {})}
     # napari slices the first axis most: that is to be a contiguous read.
     data = np.ascontiguousarray(apply_orientation(array, axes))
+    info[MADE_AT] = {
+        "shape": data.shape[:3],
+        "world_from_data": world_from_data.tolist(),
+        "affine_ras": affine_ras(volume).tolist(),
+    }
     return data, {"rgb": rgb, "metadata": metadata, **attributes}, "image"
 
 

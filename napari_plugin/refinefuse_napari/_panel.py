@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import QEvent
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from qtpy.QtWidgets import (
     QFrame,
@@ -19,7 +20,8 @@ from refinefuse_napari._bridge import expect_oblique_layers
 from refinefuse_napari._controller import State
 from refinefuse_napari._estimate import Eta
 from refinefuse_napari._session import Session
-from refinefuse_napari._widgets import Section, button, note, row
+from refinefuse_napari._settings import read_settings
+from refinefuse_napari._widgets import Section, bind_keys, button, note, row
 from refinefuse_napari.sections.align import Align
 from refinefuse_napari.sections.check import Check
 from refinefuse_napari.sections.export import Export
@@ -42,17 +44,31 @@ class FusionPanel(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
+        self._docked = False
         super().__init__()
         expect_oblique_layers()
         self.session = Session(napari_viewer, self)
         self._eta = Eta()
         self.inputs = Inputs(self.session)
         self.align = Align(self.session)
-        self.fuse = Fuse(self.session)
+        settings = read_settings()
+        self.fuse = Fuse(self.session, settings)
         self.check = Check(self.session)
-        self.export = Export(self.session, "")
+        self.export = Export(self.session, settings.new_folder())
         self._build()
         self.setAcceptDrops(True)
+        bind_keys(
+            napari_viewer,
+            self,
+            {
+                "align": self.align.align.button,
+                "fuse": self.fuse.fuse.button,
+                "preview": self.fuse.preview.button,
+                "checkerboard": self.check.compare["checkerboard"],
+                "export": self.export.export.button,
+                "cancel": self.cancel,
+            },
+        )
         self.session.changed.connect(self._refresh)
         self.session.job.progressed.connect(self._show_progress)
         self.reset_choices()
@@ -77,6 +93,18 @@ class FusionPanel(QWidget):
         """Open what was dropped with our reader, without asking which one."""
         event.acceptProposedAction()
         self.session.open([url.toLocalFile() for url in event.mimeData().urls()])
+
+    def event(self, event: QEvent) -> bool:
+        """Go, with everything that belongs to the panel, when napari takes it out of its dock.
+
+        napari lets go of a closed panel without deleting it.
+        """
+        if event.type() == QEvent.Type.ParentChange:
+            if self._docked and self.parentWidget() is None:
+                self.session.close()
+                self.deleteLater()
+            self._docked = self.parentWidget() is not None
+        return bool(super().event(event))
 
     def _refresh(self) -> None:
         for section in self.sections:

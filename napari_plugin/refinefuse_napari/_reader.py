@@ -43,25 +43,29 @@ def read(path: str) -> list[LayerData]:
     from napari.utils.notifications import show_warning
 
     from refinefuse_napari._bridge import expect_oblique_layers
+    from refinefuse_napari._settings import read_settings
     from refinefuse_napari._unblock import unblocked
 
     expect_oblique_layers()
     place = Path(path)
-    found = unblocked(lambda: _layers(place), f"reading {place.name}")
+    plain = read_settings().plain_names
+    found = unblocked(lambda: _layers(place, plain), f"reading {place.name}")
     for _, warnings in found:
         for warning in warnings:
             show_warning(warning)
     return [layer for layer, _ in found]
 
 
-def _layers(place: Path) -> list[tuple[LayerData, list[str]]]:
-    from refinefuse_med.volume import source_of
+def _layers(place: Path, plain: bool) -> list[tuple[LayerData, list[str]]]:
+    from refinefuse_med.volume import modality_of, source_of
     from refinefuse_napari._bridge import image_layer
 
-    return [
-        (image_layer(volume, name), [f"{name}: {text}" for text in source_of(volume).warnings])
-        for volume, name in _volumes(place)
-    ]
+    found = []
+    for volume, described in _volumes(place):
+        name = modality_of(volume) if plain else described
+        warnings = [f"{name}: {text}" for text in source_of(volume).warnings]
+        found.append((image_layer(volume, name), warnings))
+    return found
 
 
 def _volumes(place: Path) -> list[tuple[MetaTensor, str]]:

@@ -20,6 +20,7 @@ __all__ = [
     "drop_stale_views",
     "drop_views",
     "find_result",
+    "is_following",
     "is_result",
     "look_at",
     "show_result",
@@ -86,6 +87,11 @@ def drop_views(layers: LayerList, kinds: Collection[str] = VIEWS) -> None:
     for layer in list(layers):
         if layer.metadata.get(RESULT, ("",))[0] in kinds:
             layers.remove(layer)
+
+
+def is_following(layer: Image) -> bool:
+    """Whether a layer is a view that is made again when the alignment changes."""
+    return layer.metadata.get(RESULT, ("",))[0] in FOLLOWING
 
 
 def drop_stale_views(layers: LayerList) -> None:

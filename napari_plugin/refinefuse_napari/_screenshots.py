@@ -23,7 +23,8 @@ _ORDERS: Final = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
 """Axes (inferior, posterior, left) of the axial, the coronal and the sagittal view."""
 
 _GAP: Final = 8
-_FOOTER: Final = 26
+_FOOTER: Final = 34
+_FONT: Final = 20
 
 
 def three_planes(viewer: Viewer) -> list[NDArray[np.uint8]]:
@@ -47,7 +48,7 @@ def save_triplet(viewer: Viewer, path: Path) -> Path:
     OutputError
         The file cannot be written.
     """
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, ImageFont
 
     pictures = [picture[..., :3] for picture in three_planes(viewer)]
     height = max(picture.shape[0] for picture in pictures)
@@ -57,8 +58,8 @@ def save_triplet(viewer: Viewer, path: Path) -> Path:
     for picture in pictures:
         sheet.paste(Image.fromarray(np.ascontiguousarray(picture)), (left, 0))
         left += picture.shape[1] + _GAP
-    draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP, height + 6), texts.DISCLAIMER, fill="white")
+    font = ImageFont.load_default(_FONT)
+    ImageDraw.Draw(sheet).text((_GAP, height + 4), texts.DISCLAIMER, fill="white", font=font)
     with atomic_file(path) as partial:
         sheet.save(partial, format="PNG")
     return path

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from qtpy.QtCore import QObject, Signal
 
 from refinefuse_med.config import FusionConfig
-from refinefuse_med.errors import CancelledError, RefineFuseError, UsageError
+from refinefuse_med.errors import CancelledError, InputError, RefineFuseError, UsageError
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._bridge import LayerSnapshot, snapshot
 from refinefuse_napari._controller import Action, Controller
 from refinefuse_napari._estimate import Machine
-from refinefuse_napari._results import bring_forward, drop_stale_views, show_result
+from refinefuse_napari._results import bring_forward, drop_stale_views, is_following, show_result
 from refinefuse_napari._work import Models, Outcome, Request
 from refinefuse_napari._worker import Job, Work
 
@@ -127,8 +127,12 @@ class Session(QObject):
     def take(self, outcome: Outcome) -> None:
         """Take over an alignment that was found beside the work, by hand."""
         if self.controller.adjust(outcome):
-            drop_stale_views(self.viewer.layers)
-            self.show(outcome)
+            self._show_alignment(outcome)
+
+    def close(self) -> None:
+        """Stop all work: nobody is there for its results."""
+        self.job.cancel()
+        self._measuring.cancel()
 
     def tell(self, error: Exception) -> None:
         """Show an error of ours in one line, any other one whole."""
@@ -157,6 +161,11 @@ class Session(QObject):
         for path in paths:
             try:
                 self.viewer.open(path, plugin="refinefuse-med")
+            except ValueError as error:
+                # So napari says that our reader does not take it.
+                refused = InputError(texts.NOT_OURS, where=path)
+                refused.__cause__ = error
+                self.tell(refused)
             except RefineFuseError as error:
                 self.tell(error)
 
@@ -166,13 +175,22 @@ class Session(QObject):
         first, second = (None if layer is None else snapshot(layer) for layer in shots)
         return first, second
 
+    def _show_alignment(self, outcome: Outcome) -> None:
+        """Show a new alignment; a view that follows it stays in front, what is stale goes."""
+        drop_stale_views(self.viewer.layers)
+        layer = self.show(outcome)
+        if layer is not None and not any(is_following(x) for x in self.viewer.layers if x.visible):
+            bring_forward(self.viewer, layer, self.functional)
+            layer.visible = True
+
     def _end(self, ended: Outcome | Exception) -> None:
         if isinstance(ended, Outcome):
             before = self.controller.alignment
             self.controller.finish(ended)
             if ended.alignment is not None and ended.alignment is not before:
-                drop_stale_views(self.viewer.layers)
-            self.show(ended)
+                self._show_alignment(ended)
+            else:
+                self.show(ended)
         else:
             self.controller.fail(ended)
             self.tell(ended)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 DISCLAIMER: Final = "For research use, not for diagnosis."
+DISCLAIMER_SHORT: Final = "research use only"
 
 # Headings, in the order of work.
 INPUTS: Final = "1  Inputs"
@@ -21,6 +22,7 @@ NOT_FUSED: Final = "fuse the two scans first"
 BAD_PAIR: Final = "see Inputs: {}"
 NO_POINTS: Final = "choose two points layers with the same number of points, at least three"
 TURN_VIEW: Final = "turn the view to {} slices to see the preview"
+NOT_OURS: Final = "neither a NIfTI file nor DICOM (a file, or a folder or zip with some)"
 SEE_FUSE: Final = "mend it under Fuse, More"
 NO_BLEND: Final = "press Classic overlay first"
 NO_FOLDER: Final = "choose a folder to write to"
@@ -121,12 +123,12 @@ FUSED: Final = "fused"
 NUDGES: Final = ("To the left", "To the back", "Upwards")
 
 SHORTCUTS: Final = {
-    "align": "Ctrl+Alt+A",
-    "fuse": "Ctrl+Alt+F",
-    "preview": "Ctrl+Alt+P",
-    "checkerboard": "Ctrl+Alt+K",
-    "export": "Ctrl+Alt+E",
-    "cancel": "Ctrl+Alt+X",
+    "align": "Control-Alt-A",
+    "fuse": "Control-Alt-F",
+    "preview": "Control-Alt-P",
+    "checkerboard": "Control-Alt-K",
+    "export": "Control-Alt-E",
+    "cancel": "Control-Alt-X",
 }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, get_args
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -23,9 +24,21 @@ from qtpy.QtWidgets import (
 from refinefuse_napari import _texts as texts
 
 if TYPE_CHECKING:
+    from napari.viewer import Viewer
     from pydantic import BaseModel
 
-__all__ = ["ActionButton", "Chip", "Fold", "Section", "button", "choice", "note", "row", "spin"]
+__all__ = [
+    "ActionButton",
+    "Chip",
+    "Fold",
+    "Section",
+    "bind_keys",
+    "button",
+    "choice",
+    "note",
+    "row",
+    "spin",
+]
 
 _CHIPS: Final = {"ok": "#2e7d32", "suspect": "#b25f00", "failed": "#c62828"}
 """White on these can be read in the dark theme and in the light one."""
@@ -131,16 +144,43 @@ def form(parent: QWidget) -> QFormLayout:
 
 
 def button(text: str, action: Callable[[], None], key: str) -> QPushButton:
-    """A push button with its tooltip and shortcut."""
+    """A push button with its tooltip, which names its shortcut (see `bind_keys`)."""
     made = QPushButton(text)
     made.clicked.connect(lambda: action())
     tip = texts.TIPS[key]
     if shortcut := texts.SHORTCUTS.get(key):
-        made.setShortcut(shortcut)
-        tip = f"{tip} ({shortcut})"
+        tip = f"{tip} ({shortcut.replace('Control', 'Ctrl').replace('-', '+')})"
     made.setToolTip(tip)
     made.setAccessibleDescription(tip)
     return made
+
+
+def bind_keys(viewer: Viewer, owner: QObject, buttons: Mapping[str, QPushButton]) -> None:
+    """Let the keys of `_texts` press these buttons, wherever in the window the focus is.
+
+    Keys of napari's own and not shortcuts of Qt, which its canvas keeps to itself. They are
+    given back when `owner` goes.
+    """
+    keys = [texts.SHORTCUTS[name] for name in buttons]
+    for key, pressed in zip(keys, buttons.values(), strict=True):
+        viewer.bind_key(key, _pressing(pressed), overwrite=True)
+
+    def give_back() -> None:
+        for key in keys:
+            viewer.bind_key(key, None, overwrite=True)
+
+    owner.destroyed.connect(give_back)
+
+
+def _pressing(pressed: QPushButton) -> Callable[[Viewer], None]:
+    known = weakref.ref(pressed)
+
+    def press(viewer: Viewer) -> None:
+        alive = known()
+        if alive is not None:
+            alive.click()
+
+    return press
 
 
 def choice(config: type[BaseModel], name: str, chosen: Callable[[str], None]) -> QComboBox:

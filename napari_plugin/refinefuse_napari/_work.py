@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from refinefuse_napari._bridge import LayerData
 
 __all__ = [
+    "GEOMETRY_OF",
     "RECORD",
     "Alignment",
     "Fusion",
@@ -40,6 +41,10 @@ __all__ = [
 
 RECORD: Final = "refinefuse_record"
 """Metadata key of a result layer: the record that says how it was made."""
+
+
+GEOMETRY_OF: Final = "refinefuse_geometry_of"
+"""Metadata key of a registered layer: the source header of the scan that it was brought onto."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +174,7 @@ def align(request: Request, monitor: Monitor = SILENT) -> Outcome:
 def outcome_of(alignment: Alignment) -> Outcome:
     """An alignment, with the functional scan on the anatomical grid in its palette as a layer."""
     from refinefuse_med.colour import auto_window, resolve_colormap
-    from refinefuse_med.volume import Keys, get_meta, modality_of
+    from refinefuse_med.volume import Keys, get_meta, modality_of, source_of
 
     request, pair = alignment.request, alignment.pair
     window = request.config.colour.functional_window
@@ -180,7 +185,10 @@ def outcome_of(alignment: Alignment) -> Outcome:
         request.anatomical,
         pair.registered,
         name=f"{request.functional.name} registered",
-        metadata=provenance("registered", request, pair.record),
+        metadata={
+            **provenance("registered", request, pair.record),
+            GEOMETRY_OF: source_of(pair.fixed),
+        },
         colormap=palette_colormap(name),
         contrast_limits=window,
         blending="additive",
@@ -269,8 +277,7 @@ def export(fusion: Fusion, out: Path, config: OutputConfig, monitor: Monitor = S
     """Write a fusion as the folder `out`."""
     from refinefuse_med.output import save_result
 
-    monitor.update("writing", 0.0)
-    return Outcome(f"written to {save_result(fusion.result, out, config)}")
+    return Outcome(f"written to {save_result(fusion.result, out, config, monitor)}")
 
 
 def provenance(kind: str, request: Request, record: dict[str, Any]) -> dict[str, Any]:

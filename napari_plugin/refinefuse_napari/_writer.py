@@ -1,10 +1,19 @@
-"""Save a layer as NIfTI, on the grid of the file that it came from."""
+"""Save layers: as NIfTI on the grid of the file that they came from, or as a DICOM series."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["write_nifti"]
+from refinefuse_med.errors import InputError
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+__all__ = ["write_dicom", "write_labels", "write_nifti"]
+
+_LARGEST_LABEL: Final = 2**24
+"""Up to here single precision, which the values of a volume have, holds every integer."""
 
 
 def write_nifti(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -17,11 +26,92 @@ def write_nifti(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     OutputError
         The file cannot be written.
     """
-    from napari.layers import Layer
-
     from refinefuse_med.io import write_nifti as write
     from refinefuse_napari._bridge import snapshot, to_volume
 
-    layer = Layer.create(data, attributes, "image")
-    write(to_volume(snapshot(layer)), path)
+    write(to_volume(snapshot(_layer(data, attributes, "image"))), path)
     return [path]
+
+
+def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write one labels layer as a NIfTI label map of integers.
+
+    Raises
+    ------
+    InputError
+        The layer is not a volume, or has a label beyond 2^24.
+    OutputError
+        The file cannot be written.
+    """
+    import nibabel as nib
+    import numpy as np
+
+    from refinefuse_med.io import atomic_file
+    from refinefuse_med.volume import to_nibabel
+    from refinefuse_napari._bridge import snapshot, to_volume
+
+    layer = _layer(data, attributes, "labels")
+    largest = int(np.max(layer.data, initial=0))
+    if largest > _LARGEST_LABEL:
+        raise InputError(f"label {largest} is too large to be kept exactly", where=layer.name)
+    kind = np.int16 if largest <= np.iinfo(np.int16).max else np.int32
+    image = to_nibabel(to_volume(snapshot(layer)))
+    labels = nib.Nifti1Image(np.asarray(image.dataobj).astype(kind), image.affine, image.header)
+    labels.set_data_dtype(kind)
+    labels.header.set_intent("label")
+    with atomic_file(Path(path)) as partial:
+        nib.save(labels, partial)
+    return [path]
+
+
+def write_dicom(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write one image layer as a folder of DICOM images, a file a slice.
+
+    Colour becomes Secondary Capture; a registered scan, or any other, a derived series in its
+    real units. Patient, study and frame of reference are those of the scan whose grid it has.
+
+    Parameters
+    ----------
+    path : str
+        The folder to make; an ending ``.dcm`` is left off.
+    data, attributes
+        As napari gives them.
+
+    Raises
+    ------
+    InputError
+        The layer is not a volume.
+    OutputError
+        The folder exists, or cannot be written.
+    """
+    from refinefuse_med import io
+    from refinefuse_med.volume import source_of
+    from refinefuse_napari import _texts as texts
+    from refinefuse_napari._bridge import snapshot, to_volume
+    from refinefuse_napari._work import GEOMETRY_OF
+
+    layer = _layer(data, attributes, "image")
+    volume = to_volume(snapshot(layer))
+    out = Path(path).with_suffix("") if path.lower().endswith(".dcm") else Path(path)
+    source = layer.metadata.get(GEOMETRY_OF, source_of(volume))
+    with io.AtomicFolder(out) as folder:
+        if volume.shape[0] == 3:
+            written = io.write_secondary_capture(
+                volume, source, folder, description=f"RefineFuse ({texts.DISCLAIMER_SHORT})"
+            )
+        else:
+            written = io.write_registered_series(
+                volume,
+                source,
+                folder,
+                description=f"RefineFuse registered ({texts.DISCLAIMER_SHORT})",
+                window=tuple(layer.contrast_limits),
+            )
+        names = [file.relative_to(folder) for file in written]
+    return [str(out / name) for name in names]
+
+
+def _layer(data: Any, attributes: dict[str, Any], kind: str) -> Layer:
+    from napari.layers import Layer
+
+    return Layer.create(data, attributes, kind)

@@ -24,6 +24,7 @@ _COMMANDS = {
     "send": "Send what was written to an archive: C-STORE or STOW-RS.",
     "train": "Train the network from a configuration.",
     "export": "Write the network as an ONNX file.",
+    "gui": "Open napari with the panel, and inputs as layers.",
     "sample-data": "Write the simulated sample study.",
     "info": "Versions, devices and weights, for a bug report.",
 }

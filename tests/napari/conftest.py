@@ -48,14 +48,21 @@ DONE_MS = 60_000
 
 
 @pytest.fixture
-def viewer(request, pair):
-    """A napari window with both volumes of `pair`."""
+def make_shown_viewer(request):
+    """Open a napari window that is shown."""
     pytest.importorskip("pytestqt")
     if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
         pytest.skip("needs a window: no DISPLAY (start Xvfb)")
+    make = request.getfixturevalue("make_napari_viewer")
+    return lambda: make(show=True)
+
+
+@pytest.fixture
+def viewer(make_shown_viewer, pair):
+    """A napari window with both volumes of `pair`."""
     from refinefuse_napari._bridge import image_layer
 
-    viewer = request.getfixturevalue("make_napari_viewer")()
+    viewer = make_shown_viewer()
     for volume, name in zip(reversed(pair), ("PT", "MR"), strict=True):
         data, attributes, _ = image_layer(volume, name)
         viewer.add_image(data, **attributes)

@@ -8,6 +8,11 @@ from importlib import import_module
 
 import pytest
 
+MODEL = (
+    *("_bridge", "_compare", "_controller", "_cursor", "_estimate", "_pair", "_place", "_preview"),
+    *("_reader", "_results", "_screenshots", "_settings", "_swipe", "_values", "_work", "_writer"),
+)
+
 npe2 = pytest.importorskip("npe2")
 
 
@@ -26,7 +31,10 @@ def test_reader_writer_panel_and_samples_are_offered(manifest):
     assert [widget.display_name for widget in offered.widgets] == ["RefineFuse"]
     assert {"*.nii", "*.nii.gz", "*.dcm", "*.zip"} <= set(offered.readers[0].filename_patterns)
     assert offered.readers[0].accepts_directories
-    assert ".nii.gz" in offered.writers[0].filename_extensions
+    written = {(w.layer_types[0], e) for w in offered.writers for e in w.filename_extensions}
+    assert {("image", ".nii.gz"), ("labels", ".nii.gz"), ("image", ".dcm")} <= written
+    assert set(offered.menus) == {"napari/layers/register", "napari/layers/visualize"}
+    assert set(offered.configurations) == {"fusion", "privacy"}
     assert [sample.display_name for sample in offered.sample_data] == [
         "Brain MR + PET",
         "Brain MR + CT",
@@ -45,7 +53,7 @@ def test_reading_is_decided_without_loading_torch_or_qt():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("module", ["_bridge", "_controller", "_reader", "_results"])
+@pytest.mark.parametrize("module", MODEL)
 def test_the_model_of_the_panel_knows_no_qt(module):
     source = import_module(f"refinefuse_napari.{module}").__loader__.get_source(
         f"refinefuse_napari.{module}"

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
+import torch
 
 pytest.importorskip("napari")
 
 from napari.layers import Layer
 from pydicom.data import get_testdata_file
 
-from refinefuse_med.errors import InputError
+from refinefuse_med.errors import InputError, OutputError
+from refinefuse_med.io import load_volume
 from refinefuse_med.io import write_nifti as write_volume
-from refinefuse_med.volume import make_volume
-from refinefuse_napari._bridge import METADATA
+from refinefuse_med.volume import grid_of, make_volume
+from refinefuse_napari._bridge import METADATA, image_layer, on_grid_of, placement_of, snapshot
 from refinefuse_napari._reader import get_reader, read
-from refinefuse_napari._writer import write_nifti
+from refinefuse_napari._settings import Settings, read_settings
+from refinefuse_napari._work import GEOMETRY_OF
+from refinefuse_napari._writer import write_dicom, write_labels, write_nifti
+from tests.io.dicom_sources import mr_source
 
 pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
 
@@ -85,3 +93,75 @@ def test_a_real_study_gives_the_best_series_of_each_modality(shared_data):
     source = mr.metadata[METADATA]["source"]
     assert source.format == "dicom"
     assert len(source.datasets) == len(mr.data)
+
+
+def test_labels_are_written_as_integers_on_the_grid_they_were_drawn_on(nifti, tmp_path):
+    image = Layer.create(*read(str(nifti))[0])
+    drawn = np.zeros(image.data.shape, dtype=np.int64)
+    drawn[1:3, 2:4, 1:2] = 7
+    labels = Layer.create(
+        drawn, {"name": "lesion", "metadata": image.metadata, **placement_of(image)}, "labels"
+    )
+    out = tmp_path / "lesion.nii.gz"
+    assert write_labels(str(out), *labels.as_layer_data_tuple()[:2]) == [str(out)]
+    written, source = nib.load(out), nib.load(nifti)
+    assert written.get_data_dtype() == np.int16
+    np.testing.assert_allclose(written.affine, source.affine, atol=1e-5)
+    inside = Layer.create(*read(str(nifti))[0]).data[drawn == 7]
+    values = np.asarray(source.dataobj)[np.asarray(written.dataobj) == 7]
+    np.testing.assert_array_equal(np.sort(values), np.sort(inside))
+
+
+def test_a_label_that_single_precision_would_change_is_refused(tmp_path):
+    layer = Layer.create(np.full((2, 3, 4), 2**24 + 1), {"scale": (2, 2, 2)}, "labels")
+    with pytest.raises(InputError, match="too large"):
+        write_labels(str(tmp_path / "x.nii"), *layer.as_layer_data_tuple()[:2])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("rgb", [True, False])
+def test_a_result_layer_is_written_as_a_dicom_series_on_the_anatomical_grid(pair, tmp_path, rgb):
+    mr = pair[0]
+    source = mr_source(grid_of(mr))
+    mr = make_volume(mr.as_tensor(), mr.affine, modality="MR", source=source)
+    shot = snapshot(Layer.create(*image_layer(mr, "mr")))
+    values = torch.rand(3 if rgb else 1, *mr.shape[1:], generator=torch.Generator().manual_seed(0))
+    values = (values * 255).to(torch.uint8) if rgb else values
+    shown = make_volume(values, mr.affine, source=source)
+    layer = Layer.create(*on_grid_of(shot, shown, name="result", metadata={GEOMETRY_OF: source}))
+    paths = write_dicom(str(tmp_path / "series.dcm"), *layer.as_layer_data_tuple()[:2])
+    assert len(paths) == mr.shape[3]
+    assert all(Path(path).is_file() for path in paths)
+    first = pydicom.dcmread(paths[0])
+    assert first.PatientID == source.datasets[0].PatientID
+    assert "research use only" in first.SeriesDescription
+    again = load_volume(tmp_path / "series")
+    # A series is read along the normal of its rows and columns; this one was made against it.
+    turned = mr.affine.numpy() @ [
+        [1, 0, 0, 0],
+        [0, 1, 0, 0],
+        [0, 0, -1, len(paths) - 1],
+        [0, 0, 0, 1],
+    ]
+    np.testing.assert_allclose(again.affine, turned, atol=1e-3)
+    np.testing.assert_allclose(again, shown.flip(-1), atol=1e-4)
+    with pytest.raises(OutputError):
+        write_dicom(str(tmp_path / "series.dcm"), *layer.as_layer_data_tuple()[:2])
+
+
+def test_layers_are_named_by_their_modality_where_that_is_set(nifti, monkeypatch):
+    settings = Settings(plain_names=True)
+    monkeypatch.setattr("refinefuse_napari._settings.read_settings", lambda: settings)
+    ((_, attributes, _),) = read(str(nifti))
+    assert attributes["name"] == "PT"
+
+
+def test_result_folders_are_numbered_on_from_those_that_are_there(tmp_path):
+    settings = Settings(output_folder=str(tmp_path))
+    (tmp_path / "fused_1").mkdir()
+    assert settings.new_folder() == str(tmp_path / "fused_2")
+    assert Settings().new_folder() == ""
+
+
+def test_the_settings_are_those_of_the_manifest():
+    assert read_settings() == Settings()

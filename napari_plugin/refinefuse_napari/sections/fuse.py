@@ -23,6 +23,7 @@ from refinefuse_napari._worker import Latest
 
 if TYPE_CHECKING:
     from refinefuse_napari._session import Session
+    from refinefuse_napari._settings import Settings
 
 __all__ = ["Fuse"]
 
@@ -30,13 +31,15 @@ __all__ = ["Fuse"]
 class Fuse(Section):
     """Options of the fusion, the live preview, and the run."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, settings: Settings) -> None:
         super().__init__(texts.FUSE)
         self._session = session
         self._previewer = Previewer(session.models)
         self._latest = Latest(parent=self)
         self._latest.came.connect(self._show_preview)
         self._build()
+        self.colormap.setCurrentIndex(self.colormap.findData(settings.colormap))
+        self.device.setCurrentText(settings.device)
         session.viewer.dims.events.connect(self._view_moved)
 
     def refresh(self) -> None:

@@ -112,11 +112,10 @@ class Landmarks(Fold):
     def _changed(self, event: Any) -> None:
         """Put a point that was clicked where the view has shown the scan, see `_cursor`."""
         layer = event.source
-        if str(event.action) == "ActionType.ADDED" or event.action == "added":
-            view = view_of(self._session.viewer.dims)
+        if event.action == "added" and len(event.data_indices) == 1:
+            view, (index,) = view_of(self._session.viewer.dims), event.data_indices
             if view.normal is not None:
-                for index in event.data_indices:
-                    clicked = layer.data_to_world(layer.data[index])
-                    layer.data[index] = shown_index(layer, view, clicked)
+                clicked = layer.data_to_world(layer.data[index])
+                layer.data[index] = shown_index(layer, view, clicked)
                 layer.refresh()
         self.refresh()
