@@ -110,6 +110,7 @@ def plans(stack: Stack, *, allow_gaps: bool = False) -> tuple[Plan, ...]:
     """
     _refuse_damage(stack)
     _refuse_other_kinds(stack)
+    _refuse_strays(stack)
     _refuse_mixtures(stack)
     files, warnings = _without_duplicates(stack)
     headers = [file.header for file in files]
@@ -186,7 +187,11 @@ def _refuse_damage(stack: Stack) -> None:
     for file in stack.files:
         if file.damage:
             raise InputError(file.damage, where=file.base_name, hint="get the file again")
-    if stack.damaged:
+
+
+def _refuse_strays(stack: Stack) -> None:
+    """A damaged file beside the slices may be one of them; one file alone misses none."""
+    if stack.damaged and len(stack.files) > 1:
         others = f" and {len(stack.damaged) - 1} more" if len(stack.damaged) > 1 else ""
         raise InputError(
             f"a damaged file lies among the slices{others}",

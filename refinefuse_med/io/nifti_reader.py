@@ -119,9 +119,18 @@ def _planes(file: BinaryIO, plan: NiftiPlan) -> Iterator[NDArray[Any]]:
         if plan.colour:
             yield np.stack([stored[name] for name in ("R", "G", "B")])
         elif scaled:
-            yield (stored * np.float64(slope) + np.float64(intercept)).astype(np.float32)
+            yield _single(stored, np.float64(slope), np.float64(intercept))
         else:
-            yield stored.astype(np.float32)
+            yield _single(stored)
+
+
+def _single(
+    stored: NDArray[Any], slope: np.float64 | None = None, intercept: float = 0.0
+) -> NDArray[np.float32]:
+    """As float32; what it cannot hold is infinite, and left for whoever uses it to refuse."""
+    with np.errstate(all="ignore"):
+        values = stored if slope is None else stored * slope + intercept
+        return values.astype(np.float32)
 
 
 def _mend(data: NDArray[Any], plan: NiftiPlan, background: float, path: Path) -> list[str]:

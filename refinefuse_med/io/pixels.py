@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import iter_pixels
-from pydicom.uid import JPEGExtended12Bit
+from pydicom.uid import (
+    JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSTransferSyntaxes,
+)
 
 from refinefuse_med.errors import InputError
 from refinefuse_med.io.elements import numbers, quiet, text
@@ -19,6 +24,13 @@ from refinefuse_med.io.headers import DicomFile, read_dataset
 
 _DECODERS: Final = {JPEGExtended12Bit: "12 bits need: pip install refinefuse-med[gpl-codecs]"}
 """What brings a decoder that is not among the hard dependencies."""
+
+_PREFERRED: Final = {
+    **dict.fromkeys(JPEG2000TransferSyntaxes, "pylibjpeg"),
+    **dict.fromkeys(JPEGLSTransferSyntaxes, "pyjpegls"),
+    JPEGBaseline8Bit: "pillow",
+}
+"""Decoders that raise an error where the data are damaged; gdcm ends the process."""
 
 __all__ = ["images", "same_image"]
 
@@ -51,7 +63,12 @@ def images(
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         with quiet():
-            for image in iter_pixels(dataset, raw=not colour, indices=indices):
+            for image in iter_pixels(
+                dataset,
+                raw=not colour,
+                indices=indices,
+                decoding_plugin=_PREFERRED.get(syntax, ""),
+            ):
                 yield _rgb(image, dataset) if colour else image
     except NotImplementedError as error:
         raise InputError(

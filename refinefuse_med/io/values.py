@@ -57,7 +57,20 @@ class Scale:
     def real(
         self, stored: NDArray[Any], frame: Frame, header: Dataset
     ) -> tuple[NDArray[np.float32], int]:
-        """Rescale one image; also tell how many of its voxels were padding."""
+        """Rescale one image; also tell how many of its voxels were padding.
+
+        What float32 cannot hold becomes infinite, and is refused by whoever uses it.
+        """
+        with np.errstate(all="ignore"):
+            values = self._rescaled(stored, frame, header)
+        if self.padding is None:
+            return values, 0
+        low, high = self.padding
+        padded = (stored >= low) & (stored <= high)
+        values[padded] = self.background
+        return values, int(padded.sum())
+
+    def _rescaled(self, stored: NDArray[Any], frame: Frame, header: Dataset) -> NDArray[np.float32]:
         if "ModalityLUTSequence" in header:
             rescaled = np.asarray(apply_modality_lut(stored, header), dtype=np.float64)
             slope, intercept = 1.0, 0.0
@@ -68,14 +81,8 @@ class Scale:
             values = rescaled.astype(np.float32)
             values += np.float32(intercept * factor)
         else:
-            scaled = rescaled * np.float64(slope * factor) + intercept * factor
-            values = scaled.astype(np.float32)
-        if self.padding is None:
-            return values, 0
-        low, high = self.padding
-        padded = (stored >= low) & (stored <= high)
-        values[padded] = self.background
-        return values, int(padded.sum())
+            values = (rescaled * np.float64(slope * factor) + intercept * factor).astype(np.float32)
+        return values
 
 
 def scale_of(headers: Sequence[Dataset], modality: str) -> Scale:

@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pydicom import dcmread
 from scipy.ndimage import map_coordinates
 
 from refinefuse_med.errors import InputError, RefineFuseError
@@ -48,6 +49,7 @@ def sitk_uid(path: Path) -> str:
         ("dicom_cases/vendors/ge/anatomical/001", 4),
         ("dicom_cases/vendors/philips/anatomical/001_implicit", 4),
         ("dicom_cases/vendors/hitachi/anatomical/001", 4),
+        ("dicom_cases/vendors/failing/slicecount/001", 2),
         ("dicom_cases/vendors/generic/anatomical/002_non_isotropic", 4),
     ],
 )
@@ -179,3 +181,80 @@ def test_mosaics_are_unpacked_as_nibabel_unpacks_them(unzipped):
         np.testing.assert_allclose(affine_lps(volume), other_affine[:, [1, 0, 2, 3]], atol=1e-3)
     with pytest.raises(InputError, match="SOPInstanceUID of another file"):
         load_volume(folder)  # three encodings of one scan that claim to be one image
+
+
+CASES = {
+    # what is refused must say so in these words
+    "enhanced/emri_small": "a multi-frame object without positions of its frames",
+    "mr_misc": "has the SOPInstanceUID of another file, but other content",
+    "nm_multiframe/NM1": "secondary capture: a picture, not a scan",
+    "no_preamble_and_bigendian/MR_truncated": "truncated: 8130 of 8192 bytes",
+    "no_preamble_and_bigendian/ExplVR_BigEnd": "modality US",
+    "no_preamble_and_bigendian/image_dfl": "secondary capture: a picture, not a scan",
+    "no_preamble_and_bigendian/CT_Implicit_Little_Headless": "no PhotometricInterpretation",
+    "no_preamble_and_bigendian/no_meta": "not a DICOM file, although named like one",
+    "transfer_syntaxes/CTImage.dcm_JPEGProcess10_12": "no decoder is known",
+    "transfer_syntaxes/CTImage.dcm_JPEGProcess2_4": "gpl-codecs",
+}
+
+
+def test_every_file_of_its_own_is_read_as_pydicom_reads_it_or_says_why_not(unzipped):
+    """By pydicom's own decoding and rescale, in the place that the header says."""
+    root = unzipped / "dicom_cases"
+    read = refused = 0
+    alone = [p for p in root.rglob("*") if p.is_file() and p.name != "README.md"]
+    for path in sorted(
+        p for p in alone if "vendors" not in p.parts or "frame" in str(p) or "enhanced" in str(p)
+    ):
+        name = path.relative_to(root).as_posix()
+        expected = next((words for start, words in CASES.items() if name.startswith(start)), None)
+        if expected is not None and not name.startswith("mr_misc"):
+            with pytest.raises(RefineFuseError) as caught:
+                load_volume_alone(path)
+            assert expected in str(caught.value), name
+            refused += 1
+            continue
+        volume = load_volume_alone(path)
+        read += 1
+        if name.startswith("mr_misc"):
+            continue  # compared with nibabel above
+        dataset = dcmread(path, force=True)
+        pixels = np.atleast_3d(dataset.pixel_array.T).astype(np.float32)
+        if "PerFrameFunctionalGroupsSequence" in dataset:
+            places = [
+                np.array(g.PlanePositionSequence[0].ImagePositionPatient, float)
+                for g in dataset.PerFrameFunctionalGroupsSequence
+            ]
+            along = np.linalg.inv(affine_lps(volume)) @ np.vstack(
+                [np.array(places).T, [1] * len(places)]
+            )
+            pixels = pixels[..., np.argsort(along[2])]
+            transform = dataset.PerFrameFunctionalGroupsSequence[0].get(
+                "PixelValueTransformationSequence", [dataset]
+            )[0]
+        else:
+            transform = dataset
+        slope = float(transform.get("RescaleSlope", 1))
+        pixels = pixels * slope + float(transform.get("RescaleIntercept", 0))
+        np.testing.assert_allclose(volume.numpy()[0], pixels, rtol=1e-6, atol=1e-4, err_msg=name)
+    assert (read, refused) == (19, 17)
+
+
+def test_twins_of_one_image_in_other_encodings_read_alike(unzipped):
+    folder = unzipped / "dicom_cases" / "no_preamble_and_bigendian"
+    first, *others = (
+        load_volume_alone(folder / f"MR_small{kind}.dcm")
+        for kind in ("", "_bigendian", "_implicit")
+    )
+    for other in others:
+        np.testing.assert_array_equal(first.numpy(), other.numpy())
+        np.testing.assert_array_equal(affine_ras(first), affine_ras(other))
+
+
+def test_colour_pictures_keep_their_colours(unzipped):
+    volume = load_volume(unzipped / "dicom_cases/vendors/generic/rgb/001")
+    paths = sorted((unzipped / "dicom_cases/vendors/generic/rgb/001").iterdir())
+    datasets = sorted((dcmread(p) for p in paths), key=lambda ds: ds.ImagePositionPatient[2])
+    wanted = np.stack([ds.pixel_array.transpose(2, 1, 0) for ds in datasets], axis=-1)
+    np.testing.assert_array_equal(volume.numpy(), wanted)
+    assert "the colours are kept" in " ".join(source_of(volume).warnings)
