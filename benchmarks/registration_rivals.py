@@ -6,7 +6,7 @@ Every rival takes the pair and gives the matrix that maps LPS points of fixed to
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
+from importlib.metadata import packages_distributions
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -125,8 +125,9 @@ def _matrix_of(transform: sitk.Transform) -> Matrix:
 def rivals() -> dict[str, Rival]:
     """Those that are installed, by name."""
     found: dict[str, Rival] = {"textbook": simpleitk_textbook, "tuned": simpleitk_tuned}
-    if find_spec("itk") and find_spec("itk.elxElastixRegistrationMethodPython"):
+    installed = {name for names in packages_distributions().values() for name in names}
+    if "itk-elastix" in installed:
         found["elastix"] = elastix
-    if find_spec("ants"):
+    if "antspyx" in installed:
         found["ants"] = ants
     return found
