@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from refinefuse_med import io
+from refinefuse_med import colour, io
+from refinefuse_med.alignment_view import write_alignment
 from refinefuse_med.config import OutputConfig, OutputFormat
 from refinefuse_med.deidentification import deidentify
 from refinefuse_med.grid import LPS_FROM_RAS
@@ -21,9 +22,16 @@ if TYPE_CHECKING:
 
     from refinefuse_med.applying import AppliedTransform
     from refinefuse_med.registration import RegistrationResult
-    from refinefuse_med.results import FusionResult, RegisteredPair
+    from refinefuse_med.results import FusionResult, RegisteredPair, ShownPair
 
 __all__ = ["formats_of", "save_applied", "save_registration", "save_result"]
+
+PREVIEW: Final = "preview.png"
+ALIGNMENT: Final = "alignment.png"
+_SHOWN: Final = {
+    PREVIEW: "Axial, coronal and sagittal planes of the anatomical, functional and fused volumes",
+    ALIGNMENT: "The same planes as checkerboard, and with the edges of one scan over the other",
+}
 
 
 def formats_of(anatomical: MetaTensor, config: OutputConfig) -> tuple[OutputFormat, ...]:
@@ -68,9 +76,10 @@ def save_result(
             _write_dicom(result, folder / "dicom", config, functional_factor)
         monitor.update("writing", 0.8)
         if config.preview or config.report:
-            _write_preview(result, folder / "preview.png")
+            _write_preview(result, folder / PREVIEW)
+            _write_alignment(result, folder / ALIGNMENT)
         if config.report:
-            io.write_report(folder / "report.html", result.record, folder / "preview.png")
+            _write_report(folder, result.record)
         monitor.update("writing", 1.0)
         return result.record
 
@@ -156,12 +165,31 @@ def _fingerprint(volume: MetaTensor) -> list[str]:
     return [hashlib.sha256(volume.as_tensor().cpu().numpy().tobytes()).hexdigest()]
 
 
-def save_registration(pair: RegisteredPair, out: Path, config: OutputConfig) -> Path:
-    """Write a registration as the folder `out`: registered volume, transform, result.json."""
+def save_registration(
+    pair: RegisteredPair, out: Path, config: OutputConfig, shown: ShownPair | None = None
+) -> Path:
+    """Write a registration as the folder `out`: registered volume, transform, result.json.
+
+    Preview and report need to know how the two are `shown`.
+    """
 
     def write(folder: Path) -> dict[str, Any]:
         io.write_nifti(pair.registered, folder / "moving_registered.nii.gz")
         _write_transform(pair.registration, pair.fixed, folder)
+        if shown is not None and (config.preview or config.report):
+            write_alignment(
+                folder / ALIGNMENT,
+                fixed=pair.fixed,
+                grey=shown.grey,
+                registered=pair.registered,
+                rgb=shown.rgb,
+                colormap=shown.colormap,
+                window=shown.windows["functional"],
+                aligned=pair.registration,
+                moving=pair.moving,
+            )
+        if config.report:
+            _write_report(folder, pair.record)
         return pair.record
 
     return _save(out, config, (pair.fixed, pair.registered), write)
@@ -248,3 +276,24 @@ def _write_preview(result: FusionResult, path: Path) -> None:
             "Blue {}, orange {}".format(*_modalities(result)),
         ),
     )
+
+
+def _write_alignment(result: FusionResult, path: Path) -> None:
+    picture = result.picture
+    window = picture.windows["anatomical"]
+    write_alignment(
+        path,
+        fixed=result.anatomical,
+        grey=colour.apply_window(result.anatomical.as_tensor()[0], window),
+        registered=result.functional_registered,
+        rgb=picture.functional_rgb / 255,
+        colormap=picture.colormap,
+        window=picture.windows["functional"],
+        aligned=result.registration,
+        moving=result.functional,
+    )
+
+
+def _write_report(folder: Path, record: dict[str, Any]) -> None:
+    pictures = {shown: folder / name for name, shown in _SHOWN.items() if (folder / name).is_file()}
+    io.write_report(folder / "report.html", record, pictures)

@@ -112,7 +112,7 @@ def register_pair(
         "registration": aligned.to_dict(),
         "warnings": _warnings({"fixed": fixed, "moving": moving}, aligned),
     }
-    return RegisteredPair(fixed, registered, seen, aligned, record)
+    return RegisteredPair(fixed, registered, seen, aligned, record, moving)
 
 
 def identity_differences(volumes: Iterable[MetaTensor]) -> dict[str, tuple[str, ...]]:
@@ -312,6 +312,7 @@ def fuse_pair(
         registration=pair.registration,
         picture=picture,
         record=record,
+        functional=functional,
     )
 
 

@@ -93,6 +93,8 @@ class FusionResult:
         The fused volume, and the palette and windows that it was made with.
     record : dict
         What ``result.json`` holds (design section 4); ``outputs`` once it is saved.
+    functional : MetaTensor, optional
+        The functional volume as given: for the picture of before and after.
     """
 
     anatomical: MetaTensor
@@ -101,6 +103,7 @@ class FusionResult:
     registration: RegistrationResult
     picture: FusedPicture
     record: dict[str, Any] = field(repr=False)
+    functional: MetaTensor | None = field(default=None, repr=False)
 
     @property
     def fused(self) -> MetaTensor:
@@ -192,6 +195,8 @@ class RegisteredPair:
         Transform, verdict and quality.
     record : dict
         The ``result.json`` of a registration: as that of a fusion, without ``fusion``.
+    moving : MetaTensor, optional
+        As given: for the picture of before and after.
     """
 
     fixed: MetaTensor
@@ -199,6 +204,7 @@ class RegisteredPair:
     field_of_view: torch.Tensor
     registration: RegistrationResult
     record: dict[str, Any] = field(repr=False)
+    moving: MetaTensor | None = field(default=None, repr=False)
 
     @property
     def verdict(self) -> str:

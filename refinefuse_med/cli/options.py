@@ -44,6 +44,7 @@ __all__ = [
     "output_config",
     "print_json",
     "registration_config",
+    "report_option",
     "seed_option",
     "series_option",
     "start_logging",
@@ -144,6 +145,10 @@ allow_gaps_option = click.option(
     help="Interpolate missing slices, which are refused otherwise.",
 )
 
+report_option = click.option(
+    "--report/--no-report", default=None, help="Also write report.html, with the pictures."
+)
+
 seed_option = click.option("--seed", default=0, show_default=True, help="Seed of the registration.")
 
 fusion_options = _stack(
@@ -206,8 +211,12 @@ fusion_options = _stack(
     device_option,
     model_option,
     if_exists_option,
-    click.option("--preview/--no-preview", default=None, help="Also write preview.png."),
-    click.option("--report/--no-report", default=None, help="Also write report.html."),
+    click.option(
+        "--preview/--no-preview",
+        default=None,
+        help="Also write preview.png, and alignment.png: checkerboard and edges.",
+    ),
+    report_option,
 )
 
 

@@ -17,6 +17,7 @@ from refinefuse_med.cli.options import (
     output_config,
     print_json,
     registration_config,
+    report_option,
     seed_option,
     start_logging,
     warn_of,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from refinefuse_med.config import OutputConfig
     from refinefuse_med.progress import Monitor
-    from refinefuse_med.results import RegisteredPair
+    from refinefuse_med.results import RegisteredPair, ShownPair
 
 _FILE = click.Path(path_type=Path)
 
@@ -71,6 +72,12 @@ Examples:
 )
 @seed_option
 @if_exists_option
+@click.option(
+    "--preview/--no-preview",
+    default=None,
+    help="Also write alignment.png: checkerboard, edges before and after.",
+)
+@report_option
 @click.option("--json", "as_json", is_flag=True, help="The result record on stdout.")
 @logging_options
 def register(
@@ -99,7 +106,7 @@ def register(
             result = _register(fixed, moving[0], options, monitor)
             from refinefuse_med.output import save_registration
 
-            save_registration(result, out, output)
+            save_registration(result, out, output, _shown(result, output))
         record, verdict = result.record, result.verdict
     warn_of(record)
     log.info("%s; %s", _summary(record), out)
@@ -113,9 +120,18 @@ def register(
         )
 
 
+def _shown(result: RegisteredPair, output: OutputConfig) -> ShownPair | None:
+    if not (output.preview or output.report):
+        return None
+    from refinefuse_med.config import ColourConfig
+    from refinefuse_med.pipeline import show_pair
+
+    return show_pair(result.fixed, result.registered, result.field_of_view, ColourConfig())
+
+
 def _check_usage(moving: tuple[Path, ...], options: dict[str, Any]) -> None:
     if options["transform"]:
-        for name in ("init", "landmarks"):
+        for name in ("init", "landmarks", "preview", "report"):
             if options[name]:
                 raise UsageError(f"--apply registers nothing, so --{name} has no meaning")
         if options["method"] != "auto":

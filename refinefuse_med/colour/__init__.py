@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from refinefuse_med.colour.comparison import checkerboard, difference, edge_overlay
 from refinefuse_med.colour.contribution import show_contribution
 from refinefuse_med.colour.inverse import uncolour
 from refinefuse_med.colour.luminance import chroma, luminance, recolour, to_bytes
@@ -19,9 +20,12 @@ __all__ = [
     "Role",
     "apply_window",
     "auto_window",
+    "checkerboard",
     "chroma",
     "colourise",
     "default_colormap",
+    "difference",
+    "edge_overlay",
     "luminance",
     "palette",
     "recolour",

@@ -18,6 +18,7 @@ _HOMES = {
     "read_landmarks": "refinefuse_med.io.landmarks",
     "read_itk_transform": "refinefuse_med.io.transform",
     "read_transform": "refinefuse_med.io.transform",
+    "render_alignment": "refinefuse_med.io.preview",
     "render_preview": "refinefuse_med.io.preview",
     "Deidentifier": "refinefuse_med.io.deidentify",
     "DicomOptions": "refinefuse_med.io.objects.study",
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from refinefuse_med.io.objects.study import DicomOptions as DicomOptions
     from refinefuse_med.io.objects.study import Shown as Shown
     from refinefuse_med.io.objects.study import write_dicom as write_dicom
+    from refinefuse_med.io.preview import render_alignment as render_alignment
     from refinefuse_med.io.preview import render_preview as render_preview
     from refinefuse_med.io.record import write_json as write_json
     from refinefuse_med.io.report import write_report as write_report

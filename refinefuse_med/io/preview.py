@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["render_preview"]
+__all__ = ["render_alignment", "render_preview"]
 
 _VERDICT_COLOURS: Final = {"ok": "#4cc38a", "suspect": "#ffb224", "failed": "#ff6369"}
 _TEXT: Final = "#e8e8e8"
@@ -99,17 +100,79 @@ def render_preview(
     OutputError
         The file cannot be written.
     """
-    path = Path(path)
     low, high = window_anatomical
     grey = ((anatomical.as_tensor().float() - low) / max(high - low, 1e-12)).clamp(0, 1)
     volumes = [grey, functional_rgb, fused]
     if contribution_rgb is not None:
         volumes.append(contribution_rgb)
-    scene = make_scene(volumes, affine_ras(anatomical), point_ijk)
-    tilt = float(np.degrees(obliquity(affine_ras(anatomical)).max()))
-    figure = _draw(scene, labels)
-    _add_colour_bar(figure, len(volumes), np.asarray(colours), window_functional, units)
-    _add_footer(figure, len(volumes), verdict, method, tilt)
+    return _render(
+        Path(path),
+        dict(zip(labels, volumes, strict=False)),
+        affine_ras(anatomical),
+        _Bar(np.asarray(colours), window_functional, units),
+        verdict,
+        method,
+        point_ijk,
+    )
+
+
+def render_alignment(
+    path: str | Path,
+    pictures: Mapping[str, ArrayLike | torch.Tensor],
+    affine: NDArray[np.float64],
+    *,
+    window_moving: tuple[float, float],
+    colours: ArrayLike | torch.Tensor,
+    units: str = "",
+    verdict: str = "",
+    method: str = "",
+) -> Path:
+    """Write a picture of three planes that shows how two scans lie on each other.
+
+    Parameters
+    ----------
+    path : Path
+        A PNG file.
+    pictures : mapping of str to array, each (3, I, J, K) of uint8 or (1, I, J, K) in [0, 1]
+        The columns by their heads; the second is the moving scan.
+    affine : array, shape (4, 4)
+        Voxel index to RAS mm, of all of them.
+    window_moving : (float, float)
+        Low and high, in the units of the moving scan.
+    colours, units, verdict, method
+        As of `render_preview`.
+
+    Raises
+    ------
+    InputError, OutputError
+        As `render_preview`.
+    """
+    bar = _Bar(np.asarray(colours), window_moving, units)
+    return _render(Path(path), pictures, affine, bar, verdict, method, None)
+
+
+class _Bar(NamedTuple):
+    """What the colour bar shows: colours (256, 3) from the low to the high end of a window."""
+
+    colours: NDArray[np.float64]
+    window: tuple[float, float]
+    units: str
+
+
+def _render(
+    path: Path,
+    pictures: Mapping[str, ArrayLike | torch.Tensor],
+    affine: NDArray[np.float64],
+    bar: _Bar,
+    verdict: str,
+    method: str,
+    point_ijk: tuple[int, int, int] | None,
+) -> Path:
+    scene = make_scene(list(pictures.values()), affine, point_ijk)
+    tilt = float(np.degrees(obliquity(affine).max()))
+    figure = _draw(scene, tuple(pictures))
+    _add_colour_bar(figure, len(pictures), bar)
+    _add_footer(figure, len(pictures), verdict, method, tilt)
     with atomic_file(path) as partial:
         # No software name and version: the same picture gives the same bytes.
         figure.savefig(partial, format="png", dpi=_DPI, metadata={"Software": None})
@@ -191,24 +254,18 @@ def _add_scale_bar(axes: Axes) -> None:
     axes.text(x, y - 0.015 * bottom, "5 cm", va="bottom", **_on_picture())
 
 
-def _add_colour_bar(
-    figure: Figure,
-    columns: int,
-    colours: NDArray[np.float64],
-    window: tuple[float, float],
-    units: str,
-) -> None:
+def _add_colour_bar(figure: Figure, columns: int, bar: _Bar) -> None:
     last_column = (axes.get_position(original=True) for axes in figure.axes[columns - 1 :: columns])
     box = max(last_column, key=lambda box: round(box.height, 6))
     width = 0.13 / figure.get_figwidth()
     x = box.x1 + 0.16 / figure.get_figwidth()
     axes = figure.add_axes((x, box.y0, width, box.height))
-    low, high = window
-    axes.imshow(colours[:, None, :], origin="lower", extent=(0, 1, low, high), aspect="auto")
+    low, high = bar.window
+    axes.imshow(bar.colours[:, None, :], origin="lower", extent=(0, 1, low, high), aspect="auto")
     axes.set_xticks([])
     axes.yaxis.tick_right()
     axes.tick_params(colors=_TEXT, labelsize=8, length=2)
-    axes.set_title(units, color=_TEXT, fontsize=9, pad=6)
+    axes.set_title(bar.units, color=_TEXT, fontsize=9, pad=6)
     for spine in axes.spines.values():
         spine.set_edgecolor(_MUTED)
         spine.set_linewidth(0.6)

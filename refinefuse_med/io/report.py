@@ -1,4 +1,4 @@
-"""The record of a fusion as a page to read: ``report.html``."""
+"""The record of a fusion or a registration as a page to read: ``report.html``."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _TEMPLATE = "report.html.j2"
 
 
 def write_report(
-    path: str | Path, record: Mapping[str, Any], preview_path: str | Path | None = None
+    path: str | Path, record: Mapping[str, Any], pictures: Mapping[str, str | Path] | None = None
 ) -> Path:
-    """Write a page that shows a fusion's record; it needs no other file and no network.
+    """Write a page that shows a record; it needs no other file and no network.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ def write_report(
         An HTML file.
     record : mapping
         What ``result.json`` holds.
-    preview_path : Path, optional
-        A PNG file to embed.
+    pictures : mapping of str to path, optional
+        PNG files to embed, by what they show.
 
     Returns
     -------
@@ -51,9 +51,10 @@ def write_report(
         lstrip_blocks=True,
     )
     environment.filters["show"] = _show
-    picture = None
-    if preview_path is not None:
-        picture = base64.b64encode(Path(preview_path).read_bytes()).decode("ascii")
+    embedded = {
+        shown: base64.b64encode(Path(file).read_bytes()).decode("ascii")
+        for shown, file in (pictures or {}).items()
+    }
     page = environment.get_template(_TEMPLATE).render(
         inputs=record.get("inputs", {}),
         registration=_without(record.get("registration", {}), "matrix_fixed_to_moving_lps"),
@@ -62,7 +63,7 @@ def write_report(
         metrics=record.get("metrics", {}),
         warnings=record.get("warnings", []),
         outputs=record.get("outputs", []),
-        picture=picture,
+        pictures=embedded,
         version=record.get("version", __version__),
         research_only=RESEARCH_ONLY,
     )

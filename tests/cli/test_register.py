@@ -279,3 +279,30 @@ def test_ctrl_c_ends_it_and_leaves_nothing(tmp_path):
     assert told.strip() == "refinefuse: interrupted"
     assert not list(tmp_path.rglob("*partial*"))
     assert not (tmp_path / "out").exists()
+
+
+def test_preview_and_report_show_how_the_scans_lie(scans, tmp_path, capsys):
+    out = tmp_path / "out"
+    pair = [scans / "mr.nii.gz", scans / "pet.nii.gz"]
+    status, _ = _run(
+        ["register", *pair, "-o", out, "--init", scans / "truth.tfm", "--report"], capsys
+    )
+    assert status == 0
+    assert json.loads((out / "result.json").read_text())["outputs"] == [
+        "alignment.png",
+        "moving_registered.nii.gz",
+        "report.html",
+        "result.json",
+        "transform.tfm",
+    ]
+    assert (out / "report.html").read_text().count("data:image/png;base64,") == 1
+
+
+def test_pictures_of_a_transform_that_is_only_applied_are_refused(scans, tmp_path, capsys):
+    pair = [scans / "mr.nii.gz", scans / "pet.nii.gz"]
+    status, said = _run(
+        ["register", *pair, "-o", tmp_path / "o", "--apply", scans / "truth.tfm", "--preview"],
+        capsys,
+    )
+    assert status == 2
+    assert "--preview has no meaning" in said.err

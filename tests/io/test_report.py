@@ -34,7 +34,9 @@ PICTURE = b"\x89PNG picture"
 @pytest.fixture
 def page(tmp_path) -> str:
     (tmp_path / "preview.png").write_bytes(PICTURE)
-    path = write_report(tmp_path / "report.html", RECORD, tmp_path / "preview.png")
+    path = write_report(
+        tmp_path / "report.html", RECORD, {"three planes": tmp_path / "preview.png"}
+    )
     return path.read_text(encoding="utf-8")
 
 
@@ -46,6 +48,7 @@ def test_page_shows_the_record(page):
 
 def test_page_needs_nothing_else(page):
     assert "data:image/png;base64," in page
+    assert 'alt="three planes"' in page
     assert re.findall(r"""(?:src|href)=["'](?!data:)""", page) == []
     assert "http" not in page
 

@@ -9,12 +9,13 @@ pytest.importorskip("napari")
 
 from napari.layers import Layer
 
+from refinefuse_med.colour.comparison import EDGE_COLOUR, TILE_MM
 from refinefuse_med.config import ColourConfig, FusionConfig
 from refinefuse_med.errors import CancelledError
 from refinefuse_med.progress import Monitor
 from refinefuse_med.volume import make_volume
 from refinefuse_napari._bridge import image_layer, snapshot
-from refinefuse_napari._compare import COMPARISONS, EDGE_COLOUR, TILE_MM, compare
+from refinefuse_napari._compare import COMPARISONS, compare
 from refinefuse_napari._preview import plane_across
 from refinefuse_napari._work import Request, align
 
@@ -53,7 +54,7 @@ def test_the_tiles_are_of_one_size_in_millimetres(alignment):
 
 def test_edges_run_along_the_cube_and_nowhere_else(alignment):
     shown = picture("edges", alignment)
-    marked = (shown.data == EDGE_COLOUR).all(axis=-1)
+    marked = (shown.data == np.rint(np.multiply(EDGE_COLOUR, 255))).all(axis=-1)
     assert marked.any()
     places = np.argwhere(marked)
     assert (places.min(axis=0) >= (2, 5, 5)).all()

@@ -1,0 +1,91 @@
+"""Pictures that show whether two scans lie on each other: checkerboard, edges, difference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+from refinefuse_med.progress import SILENT, Monitor
+from refinefuse_med.volume import run_filter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["EDGE_COLOUR", "TILE_MM", "checkerboard", "difference", "edge_overlay"]
+
+TILE_MM: Final = 24.0
+EDGE_COLOUR: Final = (0.0, 1.0, 160 / 255)
+"""A green that no palette of functional scans has."""
+
+_SMOOTHING_MM2: Final = 2.0
+_WEAK_EDGE: Final = 0.05
+_STRONG_EDGE: Final = 0.1
+"""Gradient, in parts of the window per voxel, from which an edge is one; weak ones only where
+they go on from a strong one."""
+
+
+def checkerboard(
+    grey: torch.Tensor, rgb: torch.Tensor, spacing_mm: Sequence[float]
+) -> torch.Tensor:
+    """Show one scan and the other in turn, in tiles of `TILE_MM` along all three axes.
+
+    Parameters
+    ----------
+    grey : Tensor, shape (I, J, K), in [0, 1]
+    rgb : Tensor, shape (3, I, J, K), in [0, 1]
+    spacing_mm : sequence of three float
+
+    Returns
+    -------
+    Tensor, shape (3, I, J, K), in [0, 1]
+    """
+    steps = [
+        torch.arange(size).mul(mm).div(TILE_MM, rounding_mode="floor")
+        for size, mm in zip(grey.shape, spacing_mm, strict=True)
+    ]
+    i, j, k = torch.meshgrid(*steps, indexing="ij")
+    return torch.where((i + j + k) % 2 == 0, grey.expand_as(rgb), rgb)
+
+
+def edge_overlay(
+    grey: torch.Tensor,
+    rgb: torch.Tensor,
+    spacing_mm: Sequence[float],
+    monitor: Monitor = SILENT,
+) -> torch.Tensor:
+    """Draw the edges of one scan, a voxel wide (Canny), over the other.
+
+    Parameters and result as of `checkerboard`.
+
+    Raises
+    ------
+    CancelledError
+        The user asked to stop.
+    """
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(grey.numpy().transpose(2, 1, 0))
+    image.SetSpacing([float(mm) for mm in spacing_mm])
+    canny = sitk.CannyEdgeDetectionImageFilter()
+    canny.SetVariance(_SMOOTHING_MM2)
+    canny.SetLowerThreshold(_WEAK_EDGE)
+    canny.SetUpperThreshold(_STRONG_EDGE)
+    found = sitk.GetArrayFromImage(run_filter(canny, image, monitor)).transpose(2, 1, 0) > 0
+    edges = torch.from_numpy(np.ascontiguousarray(found))
+    return torch.where(edges, rgb.new_tensor(EDGE_COLOUR).view(3, 1, 1, 1), rgb)
+
+
+def difference(grey: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Subtract `other` from `grey`: mid-grey where both are alike. For scans of one modality.
+
+    Parameters
+    ----------
+    grey, other : Tensor, shape (I, J, K), in [0, 1]
+
+    Returns
+    -------
+    Tensor, shape (1, I, J, K), in [0, 1]
+    """
+    return (0.5 + (grey - other) / 2)[None]

@@ -1,0 +1,52 @@
+"""Checkerboard, edges and difference of two scans on one grid."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from refinefuse_med import colour
+from refinefuse_med.colour.comparison import EDGE_COLOUR, TILE_MM
+from refinefuse_med.errors import CancelledError
+from refinefuse_med.progress import Monitor
+
+SPACING = (2.0, 3.0, 6.0)
+
+
+@pytest.fixture
+def cube() -> torch.Tensor:
+    grey = torch.zeros(36, 24, 12)
+    grey[9:27, 6:18, 3:9] = 1
+    return grey
+
+
+def test_the_tiles_of_a_checkerboard_are_of_one_size_in_millimetres():
+    board = colour.checkerboard(torch.ones(36, 24, 12), torch.zeros(3, 36, 24, 12), SPACING)[0]
+    for axis, mm in enumerate(SPACING):
+        line = board.movedim(axis, 0)[:, 0, 0]
+        assert line[: int(TILE_MM / mm)].eq(1).all()
+        assert line[int(TILE_MM / mm) : int(2 * TILE_MM / mm)].eq(0).all()
+
+
+def test_edges_run_along_the_body_and_leave_the_rest_as_it_is(cube):
+    rgb = torch.full((3, *cube.shape), 0.5)
+    shown = colour.edge_overlay(cube, rgb, SPACING)
+    marked = (shown == torch.tensor(EDGE_COLOUR).view(3, 1, 1, 1)).all(dim=0)
+    places = marked.nonzero()
+    assert len(places) > 100
+    assert (places.amin(dim=0) >= torch.tensor([8, 5, 2])).all()
+    assert (places.amax(dim=0) <= torch.tensor([27, 18, 9])).all()
+    assert (shown[:, ~marked] == 0.5).all()
+    assert not marked[12:24, 9:15, 5:7].any()
+
+
+def test_edges_stop_on_request(cube):
+    with pytest.raises(CancelledError):
+        colour.edge_overlay(
+            cube, torch.zeros(3, *cube.shape), SPACING, Monitor(is_cancelled=lambda: True)
+        )
+
+
+def test_scans_that_are_alike_have_a_grey_difference(cube):
+    assert colour.difference(cube, cube).eq(0.5).all()
+    assert colour.difference(cube, 1 - cube).unique().tolist() == [0.0, 1.0]
