@@ -45,6 +45,9 @@ _COLUMNS: Final = (
 )
 _WHO: Final = ("patient_id", "anatomical_path", "functional_path")
 
+_MOST_REASONS: Final = 50
+"""On the page; ``batch.json`` has them all."""
+
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """What makes a spreadsheet take a text for a formula."""
 
@@ -161,7 +164,8 @@ class Reporter:
             script=script,
             # A page that may run this script and no other, whatever slips in.
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            left_out=_reasons(self.plan),
+            left_out=len(self.plan.left_out),
+            reasons=_reasons(self.plan),
             identify=self.identify,
             version=__version__,
             research_only=RESEARCH_ONLY,
@@ -218,8 +222,8 @@ def _counts(rows: list[tuple[Pair, Outcome]]) -> Mapping[str, int]:
 
 
 def _reasons(plan: BatchPlan) -> list[tuple[str, int]]:
-    """Why series were left out, with figures in the reasons taken as one."""
-    return Counter(item.reason.split(":")[0] for item in plan.left_out).most_common()
+    """Why series were left out, the most frequent first."""
+    return Counter(item.reason for item in plan.left_out).most_common(_MOST_REASONS)
 
 
 def _harmless(value: Any) -> Any:
