@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -31,6 +31,8 @@ _PATIENCE_S: Final = 10
 
 _SHARE_OF_MEMORY: Final = 0.9
 """Part of the machine's memory that workers may fill together."""
+USUAL_MB: Final = 2500
+"""For pairs that are not known yet."""
 _SLACK: Final = 1.5
 """How much more than estimated a pair may take before its worker is refused more."""
 
@@ -70,20 +72,20 @@ class Sizing:
 
 
 def size_pool(
-    pairs: tuple[Pair, ...], jobs: int | None, gpus: int, threads: int | None = None
+    pairs: Sequence[Pair], jobs: int | None, gpus: int, threads: int | None = None
 ) -> Sizing:
     """Size workers to cores, memory and GPUs.
 
     As many workers as there are cores, pairs, and times the largest pair fits into memory; the
-    cores are shared out as threads. `jobs` and `threads` overrule.
+    cores are shared out as threads. `jobs` and `threads` overrule. Without pairs: for usual ones.
     """
     _require_dask()
     from dask.system import CPU_COUNT
     from distributed.system import MEMORY_LIMIT
 
-    largest = max((pair.estimate.memory_mb for pair in pairs), default=1) * 10**6
+    largest = max((pair.estimate.memory_mb for pair in pairs), default=USUAL_MB) * 10**6
     fitting = max(1, int(MEMORY_LIMIT * _SHARE_OF_MEMORY) // largest)
-    cpu = jobs or max(1, min(CPU_COUNT, len(pairs), fitting))
+    cpu = jobs or max(1, min(CPU_COUNT, len(pairs) or CPU_COUNT, fitting))
     share = int(MEMORY_LIMIT * _SHARE_OF_MEMORY) // cpu
     enough = int(min(MEMORY_LIMIT * _SHARE_OF_MEMORY, largest * _SLACK))
     return Sizing(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from refinefuse_med.batch.estimate import Estimate, estimate_of
 from refinefuse_med.batch.pairing import DEFAULT_MAX_DAYS, Match, match_scans
 from refinefuse_med.batch.pairs_file import read_pairs
 from refinefuse_med.batch.persons import Person, persons_of
-from refinefuse_med.batch.scan import scan_tree
+from refinefuse_med.batch.scan import ScanCache, scan_tree
 from refinefuse_med.batch.score import Score, affinity_of, score_of
 from refinefuse_med.errors import NoPairError
 from refinefuse_med.io import Inspection, SeriesEntry
@@ -136,6 +136,8 @@ def make_plan(
     max_days: int | None = DEFAULT_MAX_DAYS,
     pseudonyms: Pseudonyms | None = None,
     exclude: Iterable[Path] = (),
+    is_arriving: Callable[[SeriesEntry], bool] = lambda _: False,
+    cache: ScanCache | None = None,
 ) -> BatchPlan:
     """Pair the scans under `root`.
 
@@ -151,6 +153,10 @@ def make_plan(
         How output folders are named; with the user's own key by default.
     exclude : iterable of Path
         Folders below `root` to leave out, such as the results of an earlier batch.
+    is_arriving : callable
+        Whether more of a series is to come: nobody is paired one of whose series is such.
+    cache : ScanCache, optional
+        What is known of folders that were read before.
 
     Raises
     ------
@@ -162,15 +168,17 @@ def make_plan(
         Nothing under it makes a pair.
     """
     pseudonyms = pseudonyms or Pseudonyms.from_file()
-    found = scan_tree(root, exclude)
+    found = scan_tree(root, exclude, cache)
     left_out = [Leftover(item.name, None, item.reason) for item in found.skipped]
     left_out += [_leftover(entry, entry.reason) for entry in found.series if not entry.usable]
     maker = _PairMaker(root, pseudonyms)
-    usable = [entry for entry in found.series if entry.usable]
+    late = {_whose(entry) for entry in found.series if is_arriving(entry)}
+    usable = [entry for entry in found.series if entry.usable and _whose(entry) not in late]
     if pairs_file is not None:
         pairs, rest = maker.named(pairs_file, usable)
     else:
         pairs, rest = maker.chosen(usable, max_days)
+    rest += [(e, "still arriving") for e in found.series if e.usable and _whose(e) in late]
     if not pairs:
         raise _no_pair(root, found, rest)
     left_out += [_leftover(entry, reason) for entry, reason in rest]
@@ -240,6 +248,11 @@ class _PairMaker:
             patient_id=entry.identity.patient_id,
             description=entry.description,
         )
+
+
+def _whose(entry: SeriesEntry) -> str:
+    """Who may have to be waited for; more people than one where that cannot be told."""
+    return entry.identity.patient_id or entry.identity.study_uid or str(Path(entry.path).parent)
 
 
 def _no_pair(root: Path, found: Inspection, rest: _Rest) -> NoPairError:

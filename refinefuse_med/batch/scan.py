@@ -16,7 +16,7 @@ from refinefuse_med.io import Inspection, SeriesEntry, inspect_path
 from refinefuse_med.io.discovery import FoundFile, walk
 from refinefuse_med.io.inspection import inspect_files
 
-__all__ = ["scan_tree"]
+__all__ = ["ScanCache", "scan_tree"]
 
 CHUNK_FILES: Final = 500
 """Files that one process is given at a time, or one folder where that holds more."""
@@ -25,11 +25,18 @@ _PARALLEL_FROM: Final = 4
 """Chunks from which further processes are worth their start."""
 
 
-def scan_tree(root: Path, exclude: Iterable[Path] = ()) -> Inspection:
+ScanCache = dict[Path, tuple[tuple[object, ...], Inspection]]
+"""What was found in folders, and by what to see that they are still the same."""
+
+
+def scan_tree(
+    root: Path, exclude: Iterable[Path] = (), cache: ScanCache | None = None
+) -> Inspection:
     """As `refinefuse_med.io.inspect_path`, for archives that are too large for it.
 
     Headers are kept of one folder at a time, and folders are read side by side. A series
-    that lies in several folders is read a second time, as one.
+    that lies in several folders is read a second time, as one. Folders in the `cache` that have not
+    changed are not read again.
 
     Raises
     ------
@@ -41,7 +48,7 @@ def scan_tree(root: Path, exclude: Iterable[Path] = ()) -> Inspection:
     folders = [list(files) for _, files in groupby(walk(root, _below(root, exclude)), key=_folder)]
     if not folders:
         raise InputError("the folder is empty", where=root)
-    parts = _inspect_all(folders)
+    parts = _inspect_all(folders) if cache is None else _inspect_changed(folders, cache)
 
     homes: dict[str, list[int]] = defaultdict(list)
     for number, part in enumerate(parts):
@@ -79,6 +86,30 @@ def _inspect_all(folders: list[list[FoundFile]]) -> list[Inspection]:
         return [inspect_files(files) for files in folders]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         return [part for parts in pool.map(_inspect_chunk, chunks) for part in parts]
+
+
+def _inspect_changed(folders: list[list[FoundFile]], cache: ScanCache) -> list[Inspection]:
+    signatures = [_signature(files) for files in folders]
+    changed = [
+        number
+        for number, files in enumerate(folders)
+        if cache.get(_folder(files[0]), (None,))[0] != signatures[number]
+    ]
+    read = _inspect_all([folders[number] for number in changed])
+    for number, part in zip(changed, read, strict=True):
+        cache[_folder(folders[number][0])] = signatures[number], part
+    return [cache[_folder(files[0])][1] for files in folders]
+
+
+def _signature(files: list[FoundFile]) -> tuple[object, ...]:
+    found: list[object] = []
+    for path, name, reason in files:
+        try:
+            status = path.lstat()
+        except OSError:
+            continue
+        found.append((name, reason, status.st_size, status.st_mtime_ns))
+    return tuple(found)
 
 
 def _chunks(folders: list[list[FoundFile]]) -> Iterator[list[list[FoundFile]]]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refinefuse_med.batch.cluster import count_gpus, open_pool, size_pool
-from refinefuse_med.batch.journal import Shard, open_journal
+from refinefuse_med.batch.cluster import Pool, Sizing, count_gpus, open_pool, size_pool
+from refinefuse_med.batch.journal import Journal, Shard, open_journal
 from refinefuse_med.batch.outcome import BatchResult
-from refinefuse_med.batch.plan import BatchPlan
+from refinefuse_med.batch.plan import BatchPlan, Pair
 from refinefuse_med.batch.report import Recorder, Reporter
 from refinefuse_med.batch.run import run_pairs
 from refinefuse_med.batch.watcher import Stop, Watcher
@@ -19,7 +20,7 @@ from refinefuse_med.config import FusionConfig, OutputConfig
 from refinefuse_med.network import weights_info
 from refinefuse_med.pseudonyms import Pseudonyms
 
-__all__ = ["BatchOptions", "run_batch"]
+__all__ = ["BatchOptions", "run_batch", "watch_folder"]
 
 
 @dataclass(frozen=True)
@@ -70,35 +71,99 @@ def run_batch(
     InputError, MissingExtraError
         The workers cannot be had.
     """
-    options = options or BatchOptions()
+    with _opened(out, config, output, options or BatchOptions(), plan.pairs) as session:
+        return session.run(plan, watchers, stop)
+
+
+def watch_folder(
+    plans: Iterable[BatchPlan],
+    out: Path,
+    config: FusionConfig,
+    output: OutputConfig,
+    options: BatchOptions | None = None,
+    *,
+    watchers: Sequence[Watcher] = (),
+    stop: Stop | None = None,
+) -> BatchResult:
+    """Fuse the pairs of one plan after the other, as `plans_of_arrivals` yields them.
+
+    A pair that failed is not tried again before one of its scans has changed. Otherwise as
+    `run_batch`.
+    """
+    result = BatchResult(())
+    with _opened(out, config, output, options or BatchOptions(), ()) as session:
+        for plan in plans:
+            result = session.run(plan, watchers, stop, retry=False)
+            if result.stopped:
+                break
+    return result
+
+
+@contextmanager
+def _opened(
+    out: Path,
+    config: FusionConfig,
+    output: OutputConfig,
+    options: BatchOptions,
+    pairs: Sequence[Pair],
+) -> Iterator[_Session]:
     # What is done again replaces what it was, in an archive too.
     output = output.model_copy(update={"deterministic_uids": True})
-    settings = _settings(config, output)
     gpus = 0 if options.scheduler else count_gpus(config.engine.device)
-    sizing = size_pool(plan.pairs, options.jobs, gpus)
+    sizing = size_pool(pairs, options.jobs, gpus)
     redo = output.if_exists == "overwrite"
-    with open_journal(out, settings, sizing.threads, options.shard, redo=redo) as journal:
-        sizing = dataclasses.replace(sizing, threads=journal.threads)
-        pairs = [pair for pair in plan.pairs if options.shard.takes(pair)]
-        reporter = Reporter(plan, journal, options.identify)
+    settings = _settings(config, output)
+    with (
+        open_journal(out, settings, sizing.threads, options.shard, redo=redo) as journal,
+        ExitStack() as stack,
+    ):
         registration = config.registration.model_copy(update={"threads": journal.threads})
         config = config.model_copy(update={"registration": registration})
-        if all(journal.is_done(pair) for pair in pairs):
-            result = BatchResult(tuple(journal.outcome_of(pair) for pair in pairs))
-        else:
-            with open_pool(options.scheduler, sizing) as pool:
-                result = run_pairs(
-                    pairs,
-                    journal,
-                    config,
-                    output,
-                    pool,
-                    timeout_s=options.timeout_s,
-                    watchers=(*watchers, Recorder(reporter)),
-                    stop=stop,
-                )
+        sizing = dataclasses.replace(sizing, threads=journal.threads)
+        yield _Session(journal, config, output, options, sizing, stack)
+
+
+@dataclass
+class _Session:
+    journal: Journal
+    config: FusionConfig
+    output: OutputConfig
+    options: BatchOptions
+    sizing: Sizing
+    stack: ExitStack
+    pool: Pool | None = None
+
+    def run(
+        self,
+        plan: BatchPlan,
+        watchers: Sequence[Watcher],
+        stop: Stop | None,
+        *,
+        retry: bool = True,
+    ) -> BatchResult:
+        pairs = [pair for pair in plan.pairs if self.options.shard.takes(pair)]
+        reporter = Reporter(plan, self.journal, self.options.identify)
+        settled = ("done",) if retry else ("done", "failed")
+        todo = [pair for pair in pairs if self.journal.outcome_of(pair).status not in settled]
+        result = BatchResult(())
+        if todo:
+            # Workers are started when there is something for them to do, and kept.
+            self.pool = self.pool or self.stack.enter_context(
+                open_pool(self.options.scheduler, self.sizing)
+            )
+            result = run_pairs(
+                pairs if retry else todo,
+                self.journal,
+                self.config,
+                self.output,
+                self.pool,
+                timeout_s=self.options.timeout_s,
+                watchers=(*watchers, Recorder(reporter)),
+                stop=stop,
+            )
         reporter.write()
-    return result
+        outcomes = tuple(self.journal.outcome_of(pair) for pair in pairs)
+        return dataclasses.replace(result, outcomes=outcomes)
 
 
 def _settings(config: FusionConfig, output: OutputConfig) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,15 @@ _PAIRS_HELP = (
     help="Most time for an attempt at a pair.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the batch in OUT; so it does anyway.")
+@click.option("--watch", is_flag=True, help="Fuse what arrives in ROOT, until Ctrl-C.")
+@click.option(
+    "--settle",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --watch: a series is complete when no new file has come for so long.",
+)
 @click.option("--identify", is_flag=True, help="Name patients, series and paths in the report.")
 @fusion_options
 @click.option("--json", "as_json", is_flag=True, help="The plan, or the record, on stdout.")
@@ -89,23 +99,27 @@ def batch(
     shard = _shard(options["shard"])
 
     from refinefuse_med.batch.plan import make_plan
+    from refinefuse_med.batch.watch import Arrivals, plans_of_arrivals
+    from refinefuse_med.io.pacs.receiver import UNFINISHED
     from refinefuse_med.pseudonyms import Pseudonyms
 
-    plan = make_plan(
+    planned = partial(
+        make_plan,
         root,
         pairs_file=pairs,
         max_days=max_days,
         pseudonyms=Pseudonyms.from_file(options["key"]),
-        exclude=(out,),
+        exclude=(out, root / UNFINISHED),
     )
     if dry_run:
+        plan = planned()
         if as_json:
             print_json(plan.to_dict())
         else:
             _print_plan(plan)
         return
 
-    from refinefuse_med.batch.session import BatchOptions, run_batch
+    from refinefuse_med.batch.session import BatchOptions, run_batch, watch_folder
     from refinefuse_med.cli.batch_progress import stopping, watching
 
     how = BatchOptions(
@@ -116,7 +130,14 @@ def batch(
         identify=options["identify"],
     )
     with watching(options) as watcher, stopping() as stop:
-        result = run_batch(plan, out, config, output, how, watchers=[watcher], stop=stop)
+        if options["watch"]:
+            arrivals = Arrivals(root, options["settle"])
+            arrived = partial(planned, is_arriving=arrivals.is_arriving, cache={})
+            plans = plans_of_arrivals(arrivals, arrived, lambda: stop.handing_out)
+            log.info("watching %s; Ctrl-C ends it", root)
+            result = watch_folder(plans, out, config, output, how, watchers=[watcher], stop=stop)
+        else:
+            result = run_batch(planned(), out, config, output, how, watchers=[watcher], stop=stop)
     if as_json:
         print_json({"pairs": [dataclasses.asdict(outcome) for outcome in result.outcomes]})
     else:

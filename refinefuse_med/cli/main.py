@@ -20,6 +20,7 @@ _COMMANDS = {
     "fuse-slices": "Fuse folders of PNG slices that are already registered.",
     "evaluate": "Measure fused PNG slices against their sources.",
     "batch": "Find the pairs in a folder of studies, and fuse each.",
+    "receive": "Take scans that an archive sends, for batch --watch.",
     "inspect": "Say what a folder, file or zip holds, and what is usable.",
     "send": "Send what was written to an archive: C-STORE or STOW-RS.",
     "train": "Train the network from a configuration.",
