@@ -64,12 +64,13 @@ def save_result(
     formats = formats_of(result.anatomical, config)
     volumes = (result.anatomical, result.functional_registered)
     functional_factor = _factor_of(result.functional_registered)
+    space = io.space_of(source_of(result.anatomical))
     if config.deidentify:
         result = deidentify(result, Pseudonyms.from_file(config.key))
 
     def write(folder: Path) -> dict[str, Any]:
         monitor.update("writing", 0.0)
-        _write_images(result, folder, formats, config)
+        _write_images(result, folder, formats, config, space)
         monitor.update("writing", 0.4)
         _write_transform(result.registration, result.anatomical, folder)
         if "dicom" in formats:
@@ -93,7 +94,11 @@ def _factor_of(volume: MetaTensor) -> float:
 
 
 def _write_images(
-    result: FusionResult, folder: Path, formats: tuple[OutputFormat, ...], config: OutputConfig
+    result: FusionResult,
+    folder: Path,
+    formats: tuple[OutputFormat, ...],
+    config: OutputConfig,
+    space: str,
 ) -> None:
     kinds = [name for name in formats if name != "dicom"]
     volumes = {"functional_registered": (result.functional_registered, kinds or ["nifti"])}
@@ -104,7 +109,7 @@ def _write_images(
     for name, (volume, wanted) in volumes.items():
         for kind in wanted:
             if kind == "nifti":
-                io.write_nifti(volume, folder / f"{name}.nii.gz")
+                io.write_nifti(volume, folder / f"{name}.nii.gz", space=space)
             else:
                 io.write_itk(volume, folder / f"{name}.{kind}")
         io.write_sidecar(name, volume, result.record, folder / f"{name}.json")

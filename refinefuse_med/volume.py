@@ -375,10 +375,11 @@ def run_filter(
     return result
 
 
-def to_nibabel(volume: MetaTensor) -> nib.Nifti1Image:
+def to_nibabel(volume: MetaTensor, space: str = "scanner") -> nib.Nifti1Image:
     """Convert to a NIfTI image, values and affine unchanged; sform and qform both set.
 
     One channel gives a 3D image of the volume's type, three uint8 channels an RGB24 image.
+    `space` is what nibabel calls the code of the two: scanner, aligned, talairach, mni, template.
 
     Raises
     ------
@@ -397,9 +398,9 @@ def to_nibabel(volume: MetaTensor) -> nib.Nifti1Image:
         raise InputError(f"cannot be a NIfTI image: {array.shape[0]} channels of {array.dtype}")
     matrix = affine_ras(volume)
     image = nib.Nifti1Image(array, matrix, dtype=array.dtype)
-    image.set_sform(matrix, code="scanner")
+    image.set_sform(matrix, code=space)
     if grid_of(volume).is_orthogonal():
-        image.set_qform(matrix, code="scanner")
+        image.set_qform(matrix, code=space)
     image.header.set_xyzt_units("mm")
     return image
 

@@ -138,7 +138,7 @@ def test_objects_tell_what_was_done_and_stay_valid(study, tmp_path, capfd):
     for path in (out / "dicom").rglob("*.dcm"):
         header = pydicom.dcmread(path)
         assert header.PatientIdentityRemoved == "YES"
-        assert "PS3.15" in header.DeidentificationMethod
+        assert header.DeidentificationMethod[0] == "DICOM PS3.15 basic profile, headers only"
         assert [c.CodeValue for c in header.DeidentificationMethodCodeSequence] == [
             "113100",
             "113105",

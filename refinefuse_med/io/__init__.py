@@ -27,6 +27,7 @@ _HOMES = {
     "scale_of": "refinefuse_med.io.values",
     "write_itk": "refinefuse_med.io.itk_writer",
     "write_sidecar": "refinefuse_med.io.sidecar",
+    "space_of": "refinefuse_med.io.nifti_writer",
     "write_nifti": "refinefuse_med.io.nifti_writer",
     "write_secondary_capture": "refinefuse_med.io.objects.secondary_capture",
     "SeriesEntry": "refinefuse_med.io.inspection",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from refinefuse_med.io.landmarks import pair_landmarks as pair_landmarks
     from refinefuse_med.io.landmarks import read_landmarks as read_landmarks
     from refinefuse_med.io.load import load_volume as load_volume
+    from refinefuse_med.io.nifti_writer import space_of as space_of
     from refinefuse_med.io.nifti_writer import write_nifti as write_nifti
     from refinefuse_med.io.objects.registered_series import (
         write_registered_series as write_registered_series,

@@ -7,11 +7,12 @@ from typing import Final
 
 import nibabel as nib
 from monai.data import MetaTensor
+from nibabel.nifti1 import xform_codes
 
 from refinefuse_med.io.atomic import atomic_file
-from refinefuse_med.volume import Keys, get_meta, modality_of, to_nibabel
+from refinefuse_med.volume import Keys, SourceHeader, get_meta, modality_of, to_nibabel
 
-__all__ = ["description_of", "write_nifti"]
+__all__ = ["description_of", "space_of", "write_nifti"]
 
 _DESCRIPTION_BYTES: Final = 79
 """``descrip`` of the NIfTI-1 header has 80, the last of them a zero."""
@@ -25,7 +26,23 @@ def description_of(volume: MetaTensor) -> str:
     return " ".join(words).encode("ascii", "replace")[:_DESCRIPTION_BYTES].decode("ascii")
 
 
-def write_nifti(volume: MetaTensor, path: str | Path) -> Path:
+def space_of(source: SourceHeader) -> str:
+    """Which space the coordinates of a volume belong to, in nibabel's words.
+
+    ``scanner`` for DICOM and where it is not known; for NIfTI what the file says, so that a scan
+    in MNI space stays one.
+    """
+    if source.format != "nifti" or not Path(source.path).is_file():
+        return "scanner"
+    header = nib.load(source.path).header
+    for form in (header.get_sform, header.get_qform):
+        code = form(coded=True)[1]
+        if code:
+            return str(xform_codes.label[code])
+    return "scanner"
+
+
+def write_nifti(volume: MetaTensor, path: str | Path, *, space: str = "scanner") -> Path:
     """Write a volume as NIfTI-1: the same bytes for the same volume.
 
     Parameters
@@ -34,6 +51,8 @@ def write_nifti(volume: MetaTensor, path: str | Path) -> Path:
         One channel in real units, or three of uint8, which become RGB24.
     path : Path
         Ends in ``.nii`` or ``.nii.gz``.
+    space : str
+        Which space the affine leads to, see `space_of`.
 
     Returns
     -------
@@ -48,7 +67,7 @@ def write_nifti(volume: MetaTensor, path: str | Path) -> Path:
         The file cannot be written.
     """
     path = Path(path)
-    image = to_nibabel(volume)
+    image = to_nibabel(volume, space)
     image.header["descrip"] = description_of(volume)
     with atomic_file(path) as partial:
         nib.save(image, partial)

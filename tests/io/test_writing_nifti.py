@@ -8,8 +8,8 @@ import pytest
 import SimpleITK as sitk
 
 from refinefuse_med.errors import InputError, OutputError
-from refinefuse_med.io.nifti_writer import write_nifti
-from refinefuse_med.volume import affine_lps, from_nibabel, make_volume
+from refinefuse_med.io.nifti_writer import space_of, write_nifti
+from refinefuse_med.volume import SourceHeader, affine_lps, from_nibabel, make_volume
 
 
 def _grey(affine):
@@ -75,3 +75,20 @@ def test_two_channels_are_refused(tmp_path):
 def test_missing_folder_is_told(tmp_path, oblique):
     with pytest.raises(OutputError, match=r"a\.nii"):
         write_nifti(_grey(oblique), tmp_path / "absent" / "a.nii")
+
+
+@pytest.mark.parametrize("space", ["scanner", "aligned", "mni"])
+def test_both_forms_lead_to_the_space_of_the_source(tmp_path, oblique, space):
+    source = SourceHeader(
+        "nifti", str(write_nifti(_grey(oblique), tmp_path / "a.nii", space=space))
+    )
+    assert space_of(source) == space
+    image = nib.load(write_nifti(_colour(oblique), tmp_path / "b.nii", space=space_of(source)))
+    codes = (int(image.header["sform_code"]), int(image.header["qform_code"]))
+    assert codes == ({"scanner": 1, "aligned": 2, "mni": 4}[space],) * 2
+
+
+def test_dicom_and_arrays_lie_in_the_space_of_the_scanner(tmp_path):
+    assert space_of(SourceHeader("dicom", str(tmp_path))) == "scanner"
+    assert space_of(SourceHeader("array")) == "scanner"
+    assert space_of(SourceHeader("nifti", str(tmp_path / "gone.nii"))) == "scanner"

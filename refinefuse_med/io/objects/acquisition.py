@@ -16,7 +16,6 @@ _ACQUISITION: Final = (
     "SeriesTime",
     "AcquisitionDate",
     "AcquisitionTime",
-    "PatientWeight",
 )
 """What SUV hangs on: with decay corrected to the start, the series time is the reference."""
 
@@ -49,7 +48,9 @@ def inherit(series: Dataset, header: Dataset) -> None:
         and element.keyword  # private elements have none
         and element.keyword not in _NOT_CARRIED
     ]
-    carry(header, series, [*acquired, *_ACQUISITION])
+    # The weight is the study's, and all objects of one must say the same.
+    weight = () if series.get("PatientWeight") else ("PatientWeight",)
+    carry(header, series, [*acquired, *_ACQUISITION, *weight])
 
 
 def complete(series: Dataset, keywords: Iterable[str]) -> None:

@@ -151,9 +151,10 @@ def _note_deidentification(study: Dataset) -> None:
     """Say what was done (PS3.3 C.7.1.1, PS3.15 E.1.1): descriptors are ours, none is carried."""
     study.PatientIdentityRemoved = "YES"
     study.LongitudinalTemporalInformationModified = "REMOVED"
-    study.DeidentificationMethod = (
-        f"DICOM PS3.15 basic profile, headers only; RefineFuse-Med {__version__}"
-    )
+    study.DeidentificationMethod = [
+        "DICOM PS3.15 basic profile, headers only",
+        f"RefineFuse-Med {__version__}",
+    ]
     study.DeidentificationMethodCodeSequence = [
         code_item(codes.DCM.BasicApplicationConfidentialityProfile),
         code_item(codes.DCM.CleanDescriptorsOption),

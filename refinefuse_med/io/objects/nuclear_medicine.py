@@ -23,6 +23,7 @@ _TYPE_2: Final = (
     "PatientGantryRelationshipCodeSequence",
     "PatientOrientationCodeSequence",
     "RadiopharmaceuticalInformationSequence",
+    "RotationInformationSequence",
 )
 _OF_OTHER_FRAMES: Final = (
     # vectors of the source's frames, and what hangs on gates and time slots

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -82,13 +83,18 @@ def outbox(path: str | Path) -> list[Letter]:
     path = Path(path)
     if not path.exists():
         raise InputError("no such file or folder", where=path)
-    files = [path]
-    if path.is_dir():
-        files = [Path(root, name) for root, _, names in os.walk(path) for name in sorted(names)]
+    files = _files(path) if path.is_dir() else [path]
     letters = [letter for file in sorted(files) if (letter := _letter(file, path)) is not None]
     if not letters:
         raise InputError("no DICOM file to send", where=path, hint="write one with --format dicom")
     return sorted(letters, key=_turn)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        # What is hidden is not meant: a result that is being written is.
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(root, name) for name in names if not name.startswith("."))
 
 
 def _letter(file: Path, root: Path) -> Letter | None:

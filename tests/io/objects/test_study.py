@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import zipfile
-from pathlib import Path
-
 import numpy as np
 import pydicom
 import pytest
@@ -18,10 +13,8 @@ from refinefuse_med.volume import (
     SourceHeader,
     get_meta,
     grid_of,
-    like,
     make_volume,
     modality_of,
-    source_of,
 )
 from tests.io.dicom_sources import FRAME_UID, mr_source, pet_source
 
@@ -81,27 +74,6 @@ def test_our_reader_gets_the_registered_volume_back(tmp_path, oblique):
     index = tuple(np.rint(found[:3]).astype(int))
     expected = functional.numpy()[0][tuple(voxels[:3])]
     np.testing.assert_allclose(back.numpy()[0][index], expected, atol=12 / 32767)
-
-
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
-def test_validator_finds_no_error_in_a_real_study(tmp_path, shared_data):
-    with zipfile.ZipFile(shared_data / "dicom" / "thigh_pet_ct_mr.zip") as archive:
-        archive.extractall(tmp_path / "in")
-    pet, mr = (load_volume(next((tmp_path / "in").rglob(name))) for name in ("PET", "MR_T1"))
-    grid = grid_of(mr)
-    small = Grid((16, 20, grid.shape[2]), grid.affine_ras)
-    functional = like(pet, pet.numpy()[0, :16, :20, : grid.shape[2]], small)
-    fused = like(mr, np.zeros((3, *small.shape), np.uint8), small)
-    out = tmp_path / "out"
-    write_dicom(out, fused, functional, source_of(mr), matrix_fixed_to_moving_lps=np.eye(4))
-    for path in (
-        Path("fused/0001.dcm"),
-        Path("functional_registered/0030.dcm"),
-        Path("registration.dcm"),
-    ):
-        done = subprocess.run(["dciodvfy", "-new", out / path], capture_output=True, text=True)
-        lines = (done.stdout + done.stderr).splitlines()
-        assert [line for line in lines if "Error" in line] == []
 
 
 def _uids(folder):

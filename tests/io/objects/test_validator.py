@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import zipfile
 
 import numpy as np
 import pytest
 
-from refinefuse_med.io import DicomOptions, Shown, write_dicom
-from refinefuse_med.volume import Grid, grid_of, make_volume
+from refinefuse_med.io import DicomOptions, Shown, load_volume, write_dicom
+from refinefuse_med.volume import Grid, grid_of, like, make_volume, source_of
 from tests.io.dicom_sources import ct_source, enhanced_source, mr_source, nm_source, pet_source
 from tests.io.objects.helpers import NIFTI, SHAPE, colour, functional, validation_errors
 
@@ -39,7 +40,12 @@ CASES = [(name, "PET") for name in ANATOMICAL] + [("MR", name) for name in list(
 ALL = DicomOptions(multiframe=True, quantitative=True, colour_bar=True, seed="a")
 
 
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
+needs_validator = pytest.mark.skipif(
+    shutil.which("dciodvfy") is None, reason="dicom3tools is not installed"
+)
+
+
+@needs_validator
 @pytest.mark.filterwarnings("ignore:The value length:UserWarning")
 @pytest.mark.parametrize("options", [DicomOptions(), ALL], ids=["default", "all options"])
 @pytest.mark.parametrize(("anatomical", "moving"), CASES)
@@ -60,11 +66,54 @@ def test_validator_finds_no_error(tmp_path, oblique, anatomical, moving, options
         contribution=make_volume(np.full(SHAPE, 0.25), oblique, units="ratio"),
         options=options,
     )
+    _assert_valid(paths)
+
+
+def _assert_valid(paths):
     # The slices of a series differ in place and number alone.
-    for path in {path.parent / path.name.replace("0001", "0006"): path for path in paths}:
-        if path.exists():
-            assert validation_errors(path) == []
+    for path in {path.parent if path.stem.isdigit() else path: path for path in paths}.values():
+        assert validation_errors(path) == [], path
     done = subprocess.run(
         ["dcentvfy", *(str(path) for path in paths)], capture_output=True, text=True
     )
     assert "Error" not in done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def real(shared_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("real")
+    for name in ("thigh_pet_ct_mr", "dicom_cases"):
+        with zipfile.ZipFile(shared_data / "dicom" / f"{name}.zip") as archive:
+            archive.extractall(folder)
+    return lambda name: load_volume(next(folder.rglob(name)))
+
+
+@needs_validator
+@pytest.mark.parametrize("options", [DicomOptions(), ALL], ids=["default", "all options"])
+@pytest.mark.parametrize(
+    ("anatomical", "moving"),
+    [
+        ("MR_T1", "PET"),
+        ("CT", "PET"),
+        ("MR_T1", "CT"),
+        ("philips_enhanced", "NM-MONO2-16-13x-heart"),
+        ("siemens_xa30_T1_96frames.dcm", "PET"),
+        ("hitachi", "PET"),
+    ],
+)
+def test_validator_finds_no_error_of_real_scans(tmp_path, real, anatomical, moving, options):
+    fixed, functional = real(anatomical), real(moving)
+    grid = grid_of(fixed)
+    small = Grid((12, 14, grid.shape[2]), grid.affine_ras)
+    rng = np.random.default_rng(0)
+    paths = write_dicom(
+        tmp_path,
+        like(fixed, rng.integers(0, 256, (3, *small.shape), dtype=np.uint8), small),
+        like(functional, rng.random(small.shape) * 9, small),
+        source_of(fixed),
+        matrix_fixed_to_moving_lps=np.eye(4),
+        shown=Shown((0, 900), (0, 8), np.zeros((256, 3), np.uint8)),
+        options=options,
+    )
+    assert {"registration.dcm", "blending.dcm"} < {path.name for path in paths}
+    _assert_valid(paths)
