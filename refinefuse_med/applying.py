@@ -20,6 +20,8 @@ from refinefuse_med.volume import describe, grid_of, source_of
 __all__ = ["AppliedTransform", "apply_transform", "is_label_map"]
 
 _MOST_LABELS: Final = 4096
+_FEW_LABELS: Final = 4
+"""So few values, the background among them, are labels however they lie."""
 _SAME_NEIGHBOUR: Final = 0.6
 """Part of neighbours, one of them not background, that are equal: in pictures hardly any are."""
 
@@ -41,7 +43,7 @@ class AppliedTransform:
 
 
 def is_label_map(volume: MetaTensor) -> bool:
-    """Whether values are labels, not measured: whole, not negative, and alike over areas."""
+    """Whether values are labels: whole, not negative, and very few or alike over areas."""
     if volume.shape[0] != 1:
         return False
     values = volume.as_tensor()[0]
@@ -49,6 +51,8 @@ def is_label_map(volume: MetaTensor) -> bool:
         return False
     if bool((values != values.round()).any()):
         return False
+    if 1 < len(values.unique()) <= _FEW_LABELS:
+        return True
     same = counted = 0
     for axis in range(3):
         last = values.shape[axis] - 1

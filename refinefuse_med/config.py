@@ -47,6 +47,9 @@ class RegistrationConfig(_Config):
     seed: int = Field(0, description="seed of the sample points; the same seed, the same result")
     threads: int = Field(0, ge=0, description="threads to use; 0: all cores")
     force: bool = Field(False, description="fuse although the registration is judged failed")
+    control_spacing_mm: float = Field(
+        30.0, ge=10, le=200, description="deformable: distance of the control points, at most"
+    )
 
 
 class ColourConfig(_Config):

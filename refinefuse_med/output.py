@@ -250,10 +250,20 @@ def _save(
 
 
 def _write_transform(aligned: RegistrationResult, fixed: MetaTensor, folder: Path) -> None:
-    if aligned.method != "none":
-        center = LPS_FROM_RAS[:3, :3] @ grid_of(fixed).center_ras
-        io.write_transform(
-            aligned.matrix_fixed_to_moving_lps, folder / "transform.tfm", center_lps=center
+    if aligned.method == "none":
+        return
+    grid, deformation = grid_of(fixed), aligned.deformation
+    io.write_transform(
+        aligned.matrix_fixed_to_moving_lps,
+        folder / "transform.tfm",
+        center_lps=LPS_FROM_RAS[:3, :3] @ grid.center_ras,
+        before=None if deformation is None else deformation.itk(),
+    )
+    if deformation is not None:
+        io.write_displacement(
+            folder / "displacement.nii.gz",
+            grid,
+            (aligned.displacement(grid, k) for k in range(grid.shape[2])),
         )
 
 

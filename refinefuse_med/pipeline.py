@@ -103,7 +103,7 @@ def register_pair(
         fixed, moving, config, monitor, start_fixed_to_moving_lps=start_fixed_to_moving_lps
     )
     registered, seen = registration.resample_to(
-        moving, grid_of(fixed), aligned.matrix_fixed_to_moving_lps, monitor=monitor
+        moving, grid_of(fixed), aligned.fixed_to_moving, monitor=monitor
     )
     record = {
         "schema": RESULT_SCHEMA,

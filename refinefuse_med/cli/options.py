@@ -114,7 +114,8 @@ def method_option(flag: str, *more: str) -> Callable[[_F], _F]:
         type=click.Choice([*_METHODS, *more]),
         default="auto",
         show_default=True,
-        help="auto: header where both share a frame of reference, else rigid.",
+        help="auto: header where both share a frame of reference, else rigid. deformable: rigid,"
+        " then a smooth deformation; for bodies, not for heads.",
     )
 
 
@@ -247,7 +248,7 @@ def registration_config(options: dict[str, Any]) -> RegistrationConfig:
     """The configuration of the registration alone."""
     from refinefuse_med import config
 
-    names = ("method", "seed", "force")
+    names = ("method", "seed", "force", "control_spacing_mm")
     given = {name: options[name] for name in names if name in options}
     built: RegistrationConfig = _validated(lambda: config.RegistrationConfig(**given))
     return built

@@ -70,6 +70,15 @@ Examples:
     default=None,
     help="With --apply: MOVING are label maps (nearest value) or not. Found out by default.",
 )
+@click.option(
+    "--control-spacing",
+    "control_spacing_mm",
+    type=float,
+    default=30.0,
+    show_default=True,
+    metavar="MM",
+    help="With --method deformable: distance of the control points; 10 to 200.",
+)
 @seed_option
 @if_exists_option
 @click.option(
@@ -86,8 +95,9 @@ def register(
     """Bring MOVING onto FIXED, without fusing.
 
     OUT holds moving_registered.nii.gz (real units, on the fixed grid), transform.tfm (ITK, maps
-    points of fixed to moving) and result.json. A registration judged failed is written all the
-    same, so that it can be looked at; the exit status is then 4.
+    points of fixed to moving) and result.json; displacement.nii.gz too, if deformable. A
+    registration judged failed is written all the same, so that it can be looked at; the exit
+    status is then 4.
     """
     start_logging(options)
     _check_usage(moving, options)

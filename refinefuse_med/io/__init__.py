@@ -35,6 +35,7 @@ _HOMES = {
     "write_json": "refinefuse_med.io.record",
     "write_report": "refinefuse_med.io.report",
     "write_registered_series": "refinefuse_med.io.objects.registered_series",
+    "write_displacement": "refinefuse_med.io.transform",
     "write_transform": "refinefuse_med.io.transform",
 }
 
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from refinefuse_med.io.sidecar import write_sidecar as write_sidecar
     from refinefuse_med.io.transform import read_itk_transform as read_itk_transform
     from refinefuse_med.io.transform import read_transform as read_transform
+    from refinefuse_med.io.transform import write_displacement as write_displacement
     from refinefuse_med.io.transform import write_transform as write_transform
     from refinefuse_med.io.values import scale_of as scale_of
 

@@ -12,11 +12,15 @@ from refinefuse_med.errors import InputError, OutputError
 from refinefuse_med.io.atomic import atomic_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import ArrayLike, NDArray
+
+    from refinefuse_med.grid import Grid
 
     _Array = NDArray[np.float64]
 
-__all__ = ["read_itk_transform", "read_transform", "write_transform"]
+__all__ = ["read_itk_transform", "read_transform", "write_displacement", "write_transform"]
 
 _RIGID_TOLERANCE: Final = 1e-12
 """How well three angles must give back the matrix; 1e-12 is 1e-9 mm a metre away."""
@@ -91,6 +95,43 @@ def _rigid(matrix: _Array, center: _Array) -> sitk.Transform | None:
     stored = sitk.Euler3DTransform(center.tolist(), *transform.GetParameters()[:3])
     apart = np.abs(np.reshape(stored.GetMatrix(), (3, 3)) - rotation).max()
     return transform if apart <= _RIGID_TOLERANCE else None
+
+
+def write_displacement(
+    path: str | Path, grid: Grid, slices: Iterable[NDArray[np.floating]]
+) -> Path:
+    """Write displacements of points of fixed as a NIfTI field, which ITK and 3D Slicer read.
+
+    Stored as NIfTI has it: five axes, intent DISPVECT, RAS mm.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.nii.gz``.
+    grid : Grid
+        Of fixed.
+    slices : iterable of array, shape (3, I, J)
+        Displacement from fixed to moving, LPS mm, slice by slice along K.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    import nibabel as nib
+
+    path = Path(path)
+    field = np.empty((*grid.shape, 1, 3), dtype=np.float32)
+    for k, displacement in enumerate(slices):
+        field[:, :, k, 0] = np.moveaxis(displacement, 0, -1) * (-1, -1, 1)
+    image = nib.Nifti1Image(field, grid.affine_ras)
+    image.set_sform(grid.affine_ras, code="scanner")
+    image.set_qform(grid.affine_ras, code="scanner")
+    image.header.set_xyzt_units("mm")
+    image.header.set_intent("displacement vector")
+    with atomic_file(path) as partial:
+        nib.save(image, partial)
+    return path
 
 
 def read_itk_transform(path: str | Path) -> sitk.Transform:

@@ -8,18 +8,29 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+import SimpleITK as sitk
 from monai.data import MetaTensor
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from refinefuse_med.config import RegistrationConfig
 from refinefuse_med.errors import GeometryError, UsageError
+from refinefuse_med.grid import Grid
 from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_med.registration.align import Aligned, align, assess_pose
+from refinefuse_med.registration.deformable import (
+    DRIFT_MM,
+    PLAUSIBLE_JACOBIAN,
+    SAME_DRIFT_MM,
+    Deformed,
+    deform,
+)
+from refinefuse_med.registration.deformation import Deformation
 from refinefuse_med.registration.pose import Matrix, mapped, rotation_degrees
+from refinefuse_med.registration.resample import composite
 from refinefuse_med.registration.sampling import Scan
-from refinefuse_med.registration.verdict import Verdict, judge
-from refinefuse_med.volume import Keys, get_meta, grid_of, require_scalar
+from refinefuse_med.registration.verdict import NO_OVERLAP, Verdict, judge
+from refinefuse_med.volume import Keys, get_meta, grid_of, modality_of, require_scalar
 
 __all__ = ["RegistrationResult", "assess", "register"]
 
@@ -32,7 +43,7 @@ class RegistrationResult:
 
     Attributes
     ----------
-    method : {"none", "header", "rigid", "affine", "given"}
+    method : {"none", "header", "rigid", "affine", "deformable", "given"}
         What was done; never ``auto``.
     verdict : {"ok", "suspect", "failed"}
     quality : dict of float
@@ -50,13 +61,24 @@ class RegistrationResult:
         ``disagreement_mm``
             How far mutual information by itself would have moved the result from where edges
             hold it. Of rigid and affine alone.
+        ``jacobian_min``, ``jacobian_max``
+            Of deformable alone: least and largest change of volume over the whole deformation.
+        ``displacement_mean_mm``, ``displacement_max_mm``
+            How far the deformation moves the patient beyond the rigid pose.
+        ``mutual_information_rigid``
+            Without the deformation.
+        ``control_spacing_mm``
+            Distance of its control points.
     matrix_fixed_to_moving_lps : array, shape (4, 4), float64
-        Maps LPS mm points of fixed to moving, as ITK transforms do.
+        Maps LPS mm points of fixed to moving, as ITK transforms do; of a deformable registration
+        the rigid part, which comes after the deformation.
     seconds : float
     warnings : tuple of str
     start : {"headers", "search", "given"}
         Where it came from, or was refined from: the headers' coordinates as they are, the search
         over all poses, or a transform that was handed in.
+    deformation : Deformation, optional
+        Of fixed points, before the matrix; of ``deformable`` alone.
     """
 
     method: str
@@ -66,6 +88,24 @@ class RegistrationResult:
     seconds: float
     warnings: tuple[str, ...] = field(default=())
     start: Start = "search"
+    deformation: Deformation | None = field(default=None, repr=False)
+
+    @property
+    def fixed_to_moving(self) -> Matrix | sitk.Transform:
+        """The whole transform, as `refinefuse_med.registration.resample_to` takes it."""
+        if self.deformation is None:
+            return self.matrix_fixed_to_moving_lps
+        return composite(self.matrix_fixed_to_moving_lps, self.deformation.itk())
+
+    def displacement(self, grid: Grid, k: int) -> NDArray[np.float64]:
+        """From fixed to moving at the voxels of slice `k` of the fixed grid, (3, I, J), LPS mm."""
+        index = np.stack(np.meshgrid(*map(np.arange, grid.shape[:2]), [k], indexing="ij"))
+        points = mapped(grid.affine_lps, index.reshape(3, -1))
+        places = points
+        if self.deformation is not None:
+            places = points + self.deformation.on_slices(grid, slice(k, k + 1)).reshape(3, -1)
+        moved = mapped(self.matrix_fixed_to_moving_lps, places) - points
+        return moved.reshape(3, *grid.shape[:2])
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of ``result.json``."""
@@ -92,7 +132,9 @@ def register(
     ``none`` takes the coordinates as they are. ``header`` does so too, but insists that
     both scans are not known to lie in different frames of reference. ``rigid`` searches
     all rotations and refines by mutual information; ``affine`` goes on to twelve degrees
-    of freedom. ``auto`` is ``header`` where both share a frame of reference, else ``rigid``.
+    of freedom. ``deformable`` goes on from rigid to a smooth deformation, for bodies; where that
+    brings nothing the result is rigid, and a warning says why. ``auto`` is ``header`` where both
+    share a frame of reference, else ``rigid``.
 
     Parameters
     ----------
@@ -114,15 +156,11 @@ def register(
         A sheared grid; ``header`` for scans with different frames of reference; a given transform
         that is none, or mirrors.
     UsageError
-        ``deformable``, which this version does not have; a start for ``header`` or ``none``.
+        A start for ``header`` or ``none``.
     CancelledError
         The user asked to stop.
     """
     config = config or RegistrationConfig()
-    if config.method == "deformable":
-        raise UsageError(
-            "deformable registration is not available in this version", hint="use affine or rigid"
-        )
     started = time.perf_counter()
     _require_usable(fixed, moving)
     monitor.update("register", 0.0)
@@ -138,17 +176,30 @@ def register(
         as_is = assess(fixed, moving, np.eye(4), config, monitor, method=method)
         return replace(as_is, warnings=(*warnings, *as_is.warnings), start="headers")
     scans = Scan.of(fixed), Scan.of(moving)
+    rng = np.random.default_rng(config.seed)
     # Poses are refined side by side; threads inside one matrix product would only spin.
     with threadpool_limits(limits=1, user_api="blas"):
         aligned = align(
             *scans,
             affine=method == "affine",
-            rng=np.random.default_rng(config.seed),
+            rng=rng,
             threads=config.threads or os.cpu_count() or 1,
             monitor=monitor,
             start=start,
         )
-    result = _judged(method, aligned, scans[0], started, monitor, warnings)
+        linear = "rigid" if method == "deformable" else method
+        result = _judged(linear, aligned, scans[0], started, monitor, warnings)
+        if method == "deformable" and aligned.measure.overlap >= NO_OVERLAP:
+            drift = SAME_DRIFT_MM if modality_of(fixed) == modality_of(moving) else DRIFT_MM
+            found = deform(
+                *scans,
+                result.matrix_fixed_to_moving_lps,
+                grid_of(fixed),
+                config.control_spacing_mm,
+                rng,
+                monitor,
+            )
+            result = _deformed(result, found, drift, started)
     return result if start is None else replace(result, start="given")
 
 
@@ -239,6 +290,39 @@ def _judged(
         aligned.matrix_fixed_to_moving_lps,
         time.perf_counter() - started,
         (*warnings, *doubts),
+    )
+
+
+def _deformed(
+    rigid: RegistrationResult, found: Deformed, drift_mm: float, started: float
+) -> RegistrationResult:
+    """The rigid result with its deformation, or as it is where that is not to be taken."""
+    seconds = time.perf_counter() - started
+    if objection := found.objection(drift_mm):
+        note = f"no deformation was taken, since {objection}: the result is rigid"
+        return replace(rigid, seconds=seconds, warnings=(*rigid.warnings, note))
+    verdict, doubts = judge(found.measure, found.spread_mm)
+    if rigid.verdict == "failed":
+        doubts += ("the rigid registration that it starts from was judged failed",)
+    if found.jacobian[0] < 1 / PLAUSIBLE_JACOBIAN or found.jacobian[1] > PLAUSIBLE_JACOBIAN:
+        doubts += ("the deformation changes volumes more than tissue does",)
+    if verdict == "ok" and doubts:
+        verdict = "suspect"
+    quality = {
+        **rigid.quality,
+        **found.measures(),
+        "mutual_information": found.measure.value,
+        "overlap": min(1.0, found.measure.overlap),
+        "spread_mm": found.spread_mm,
+    }
+    return replace(
+        rigid,
+        method="deformable",
+        verdict=verdict,
+        quality=quality,
+        seconds=seconds,
+        warnings=doubts,
+        deformation=found.deformation,
     )
 
 

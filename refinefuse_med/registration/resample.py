@@ -13,7 +13,7 @@ from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_med.registration.pose import Matrix
 from refinefuse_med.volume import Grid, grid_of, like, run_filter, to_sitk
 
-__all__ = ["Interpolation", "field_of_view", "resample_to"]
+__all__ = ["Interpolation", "composite", "field_of_view", "resample_to"]
 
 Interpolation = Literal["linear", "nearest"]
 
@@ -85,6 +85,13 @@ def resample_to(
     inside = ~data[0].isnan() if matrix is None else field_of_view(grid, grid_of(moving), matrix)
     data[:, ~inside] = outside
     return like(moving, data if is_real else data.round().to(moving.dtype), grid), inside
+
+
+def composite(*steps: Matrix | sitk.Transform) -> sitk.CompositeTransform:
+    """Several transforms as one of ITK: the last is applied to a point first, as in a product."""
+    return sitk.CompositeTransform(
+        [_linear(step) if isinstance(step, np.ndarray) else step for step in steps]
+    )
 
 
 def _linear(matrix: Matrix) -> sitk.Transform:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from refinefuse_med.progress import Monitor
-from refinefuse_med.registration.metric import Measure
+from refinefuse_med.registration.metric import Measure, PointMeasure
 from refinefuse_med.registration.pose import Matrix, Model, displacement_mm
 from refinefuse_med.registration.refine import Metric, refine_all
 
@@ -68,7 +68,7 @@ def spread_mm(
 
 
 def judge(
-    measure: Measure,
+    measure: Measure | PointMeasure,
     spread: float | None,
     disagreement: float | None = None,
     *,

@@ -7,15 +7,17 @@ from collections.abc import Hashable, Mapping
 from typing import Any, Final
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform
 from monai.utils import TraceKeys, TransformBackends
+from numpy.typing import NDArray
 
 from refinefuse_med.config import RegistrationConfig, RegistrationMethod
 from refinefuse_med.errors import RegistrationFailedError
 from refinefuse_med.pipeline import RegisteredPair, register_pair
-from refinefuse_med.registration import resample_to
+from refinefuse_med.registration import Deformation, composite, resample_to
 from refinefuse_med.transforms.metadata import require_geometry, with_history_of
 from refinefuse_med.volume import Grid, grid_of, like
 
@@ -28,6 +30,12 @@ _MEASURES: Final = (
     "rotation_degrees",
     "spread_mm",
     "disagreement_mm",
+    "mutual_information_rigid",
+    "jacobian_min",
+    "jacobian_max",
+    "displacement_mean_mm",
+    "displacement_max_mm",
+    "control_spacing_mm",
 )
 """What `RegistrationResult.quality` may hold: always there, so that batches collate."""
 
@@ -79,6 +87,9 @@ class CoRegister(InvertibleTransform):
             "shape": list(grid.shape),
             "affine_ras": grid.affine_ras.tolist(),
         }
+        if (deformation := pair.registration.deformation) is not None:
+            info["coefficients"] = torch.as_tensor(deformation.coefficients)
+            info["lattice_lps"] = deformation.lattice_lps.tolist()
         with_history_of(moving, pair.registered)
         self.push_transform(pair.registered, orig_size=grid.shape, extra_info=info)
         return pair
@@ -90,7 +101,7 @@ class CoRegister(InvertibleTransform):
         """
         info = self.pop_transform(data)[TraceKeys.EXTRA_INFO]
         grid = Grid(tuple(info["shape"]), np.asarray(info["affine_ras"]))
-        moving_to_fixed = np.linalg.inv(np.asarray(info["fixed_to_moving_lps"]))
+        moving_to_fixed = _way_back(info)
         is_label = not data.is_floating_point()
         plain = like(data, data.as_tensor().cpu().float()) if is_label else data
         restored, _ = resample_to(
@@ -151,6 +162,15 @@ class CoRegisterd(MapTransform, InvertibleTransform):
         volume = restored[self.moving_key].clone()  # its operations are taken off as they invert
         restored[self.moving_key] = self.register.inverse(volume)
         return restored
+
+
+def _way_back(info: Mapping[str, Any]) -> NDArray[np.float64] | sitk.Transform:
+    """From moving to fixed."""
+    matrix: NDArray[np.float64] = np.linalg.inv(np.asarray(info["fixed_to_moving_lps"]))
+    if "coefficients" not in info:
+        return matrix
+    deformation = Deformation(np.asarray(info["coefficients"]), np.asarray(info["lattice_lps"]))
+    return composite(deformation.inverse_itk(), matrix)
 
 
 def _collatable(pair: RegisteredPair) -> dict[str, Any]:

@@ -16,5 +16,5 @@ def known_pose(monkeypatch) -> np.ndarray:
     matrix[:3, :3] = Rotation.from_euler("xyz", (9, -14, 31), degrees=True).as_matrix()
     matrix[:3, 3] = (11, -6, 8)
     known = RegistrationResult("rigid", "ok", {"overlap": 1.0}, matrix, 0.0)
-    monkeypatch.setattr("refinefuse_med.pipeline.registration.register", lambda *_: known)
+    monkeypatch.setattr("refinefuse_med.pipeline.registration.register", lambda *_, **__: known)
     return matrix
