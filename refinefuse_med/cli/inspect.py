@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
     from refinefuse_med.io.inspection import Inspection, SeriesEntry
 
+_PLANES: Final = {
+    **dict.fromkeys("SI", "axial"),
+    **dict.fromkeys("AP", "coronal"),
+    **dict.fromkeys("LR", "sagittal"),
+}
+"""What slices are called that follow each other along an axis."""
+
 _SHOWN: Final = 6
 """Volumes of one series that the table lists."""
 
@@ -77,14 +84,18 @@ def _print(console: Console, line: str) -> None:
 
 def _grid(entry: SeriesEntry) -> str:
     shape = " x ".join(str(n) for n in entry.shape)
-    if entry.spacing_mm is None:
+    if entry.spacing_mm is None or entry.orientation is None:
         return shape
-    return f"{shape}\n{' x '.join(f'{size:.3g}' for size in entry.spacing_mm)} mm"
+    spacing = " x ".join(f"{size:.3g}" for size in entry.spacing_mm)
+    return f"{shape}, {_PLANES[entry.orientation[2]]}\n{spacing} mm"
 
 
 def _verdict(entry: SeriesEntry) -> str:
     uid = entry.series_instance_uid
-    lines = [f"yes, {entry.orientation}" if entry.usable else f"no: {entry.reason}"]
+    what = "UID" if uid else ""
+    lines = ["yes" if entry.usable else f"no: {entry.reason}"]
+    if entry.volumes:
+        lines = [f"{len(entry.volumes)} volumes: choose one with --functional-series {what}#N"]
     shown = entry.volumes if len(entry.volumes) <= _SHOWN else entry.volumes[: _SHOWN - 1]
     lines += [f"#{number} {label}" for number, label in enumerate(shown, 1)]
     if len(shown) < len(entry.volumes):

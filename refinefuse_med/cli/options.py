@@ -119,10 +119,10 @@ def method_option(flag: str, *more: str) -> Callable[[_F], _F]:
     )
 
 
-def series_option(flag: str) -> Callable[[_F], _F]:
-    """Which series of several, under the flag of its role."""
+def series_option(*flags: str) -> Callable[[_F], _F]:
+    """Which series of several, under the flags of its role."""
     return click.option(
-        flag,
+        *flags,
         metavar="UID[#N]",
         help="The series to take, by its UID; the Nth volume of it where inspect lists several.",
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from refinefuse_med.cli.options import (
+    allow_gaps_option,
     if_exists_option,
     log,
     logging_options,
@@ -19,6 +20,7 @@ from refinefuse_med.cli.options import (
     registration_config,
     report_option,
     seed_option,
+    series_option,
     start_logging,
     warn_of,
 )
@@ -46,8 +48,9 @@ Examples:
 @click.argument("fixed", type=_FILE)
 @click.argument("moving", type=_FILE, nargs=-1, required=True)
 @out_option
-@click.option("--fixed-series", "--anatomical-series", metavar="UID", help="The series to take.")
-@click.option("--moving-series", "--functional-series", metavar="UID", help="The series to take.")
+@series_option("--fixed-series", "--anatomical-series")
+@series_option("--moving-series", "--functional-series")
+@allow_gaps_option
 @method_option("--method", "landmarks")
 @click.option("--init", type=_FILE, help="Start from this ITK transform; do not search.")
 @click.option(
@@ -165,10 +168,15 @@ def _check_usage(moving: tuple[Path, ...], options: dict[str, Any]) -> None:
         )
 
 
-def _load(path: Path, series: str | None, role: Any) -> MetaTensor:
+def _load(path: Path, side: Literal["fixed", "moving"], options: dict[str, Any]) -> MetaTensor:
     from refinefuse_med import io
 
-    return io.load_volume(path, series_uid=series, role=role)
+    return io.load_volume(
+        path,
+        series_uid=options[f"{side}_series"],
+        role="anatomical" if side == "fixed" else "functional",
+        allow_gaps=options["allow_gaps"],
+    )
 
 
 def _register(
@@ -189,8 +197,8 @@ def _register(
         fit = registration.fit_landmarks(pairs.fixed_lps, pairs.moving_lps)
         start = fit.matrix_fixed_to_moving_lps
         log.info("%d landmarks, FRE %.2f mm", len(pairs.labels), fit.fre_mm)
-    still = _load(fixed, options["fixed_series"], "anatomical")
-    moved = _load(moving, options["moving_series"], "functional")
+    still = _load(fixed, "fixed", options)
+    moved = _load(moving, "moving", options)
     for keyword, values in identity_differences((still, moved)).items():
         log.debug("%s: %s", keyword, " / ".join(values))  # asked for by --verbose alone
     known = None
@@ -223,8 +231,8 @@ def _apply(
     transform = io.read_itk_transform(options["transform"])
     if transform.IsLinear():
         transform = io.read_transform(options["transform"])
-    still = _load(fixed, options["fixed_series"], "anatomical")
-    volumes = [_load(path, options["moving_series"], "functional") for path in moving]
+    still = _load(fixed, "fixed", options)
+    volumes = [_load(path, "moving", options) for path in moving]
     with monitor_of(options) as monitor:
         applied = apply_transform(
             still, volumes, transform, labels=options["labels"], monitor=monitor

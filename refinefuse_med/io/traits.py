@@ -40,7 +40,7 @@ TRAITS: Final[Mapping[str, str]] = {
     "EnergyWindow": "energy window {}",
     "RRInterval": "R-R interval {}",
     "TimeSlot": "time slot {}",
-    "FrameReferenceTime": "at {} ms",
+    "FrameReferenceTime": "at {} s",
     "FrameReferenceDateTime": "at {}",
     "TemporalPositionIndex": "time point {}",
     "TemporalPositionIdentifier": "time point {}",
@@ -219,6 +219,8 @@ def _label(frame: Frame, names: Sequence[str], number: int) -> str:
         value = frame.traits.get(name)
         if value is None:
             continue
+        if name == "FrameReferenceTime" and isinstance(value, float):
+            value /= 1000  # the standard has milliseconds
         form = TRAITS.get(name, f"{name.removeprefix('index of ')} {{}}")
         shown = "/".join(map(str, value)) if isinstance(value, tuple) else value
         words.append(form.format(f"{shown:g}" if isinstance(shown, float) else shown))

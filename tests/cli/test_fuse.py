@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from refinefuse_med.cli.main import main
+from refinefuse_med.colour import colourise
 from refinefuse_med.io import write_nifti
-from refinefuse_med.volume import affine_ras
+from refinefuse_med.volume import affine_ras, make_volume, to_nibabel
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +178,20 @@ def test_scans_that_share_nothing_are_not_fused(scans, tmp_path, capsys):
     assert status == 4
     assert "judged failed" in printed.err
     assert os.listdir(tmp_path) == ["pet_noise.nii"]
+
+
+def test_the_values_of_a_colour_picture_are_read_from_its_palette(scans, tmp_path, capsys):
+    pet = nib.load(scans / "pet.nii.gz")
+    values = pet.get_fdata(dtype=np.float32)
+    colours = (colourise(torch.from_numpy(values / values.max()), "hot_iron") * 255).round()
+    image = to_nibabel(make_volume(colours.to(torch.uint8), pet.affine, modality="PT"))
+    nib.save(image, tmp_path / "pet_colours.nii.gz")
+    pair = [scans / "mr.nii.gz", tmp_path / "pet_colours.nii.gz", "-o", tmp_path / "out"]
+    status, printed = _run(["fuse", *pair, "--register", "none"], capsys)
+    assert status == 1
+    assert "one channel" in printed.err
+    status, printed = _run(
+        ["fuse", *pair, "--register", "none", "--functional-palette", "hot_iron", "--json"], capsys
+    )
+    assert status == 0
+    assert "the colours of the palette hot_iron" in " ".join(json.loads(printed.out)["warnings"])

@@ -212,7 +212,7 @@ CASES = [
          "Siemens mosaic without the maker's header", refused=True),
     Case("a dynamic PET, no frame chosen",
          times(Modality=["PT"] * 3, FrameReferenceTime=[0, 60_000, 120_000]),
-         "3 volumes in one series (at 0 ms; at 60000 ms; at 120000 ms)", refused=True),
+         "3 volumes in one series (at 0 s; at 60 s; at 120 s)", refused=True),
     Case("a frame of a dynamic PET", times(FrameReferenceTime=[0, 60_000, 120_000]),
          "volume 3 of 3", options={"series_uid": "#3"}),
     Case("an echo of several", times(EchoTime=[10, 20, 30]), "echo time 20 ms",

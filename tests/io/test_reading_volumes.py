@@ -55,7 +55,7 @@ KINDS = {
     "b-values": (lambda n, k: {"DiffusionBValue": 500.0 * n}, "b = 500 s/mm2"),
     "PET frames": (
         lambda n, k: {"FrameReferenceTime": 3000.0 * n, "AcquisitionTime": f"11{n:02d}00"},
-        "at 3000 ms",
+        "at 3 s",
     ),
     "time points": (
         # Each slice has a time of its own, as in functional MR.
