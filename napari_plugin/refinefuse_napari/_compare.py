@@ -6,12 +6,9 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_napari._bridge import on_grid_of
-from refinefuse_napari._preview import windows_of
 from refinefuse_napari._work import Alignment, Outcome, provenance
 
 if TYPE_CHECKING:
-    import torch
-
     from refinefuse_med.config import ColourConfig
 
 __all__ = ["COMPARISONS", "Comparison", "compare"]
@@ -29,38 +26,28 @@ def compare(
     import torch
 
     from refinefuse_med import colour
+    from refinefuse_med.pipeline import show_pair
     from refinefuse_med.volume import grid_of, like
 
     monitor.update("comparing", 0.0)
-    grey, colours = _shown(alignment, config)
+    pair = alignment.pair
+    both = show_pair(pair.fixed, pair.registered, pair.field_of_view, config)
+    grey, colours = both.grey, both.rgb
     monitor.update("comparing", 0.4)
-    spacing = grid_of(alignment.pair.fixed).spacing_mm
+    spacing = grid_of(pair.fixed).spacing_mm
     if kind == "checkerboard":
         picture = colour.checkerboard(grey, colours, spacing)
     elif kind == "edges":
         picture = colour.edge_overlay(grey, colours, spacing, monitor)
     else:
-        picture = torch.where(alignment.pair.field_of_view, (grey + colours) / 2, grey)
+        picture = torch.where(pair.field_of_view, (grey + colours) / 2, grey)
     shown = colour.to_bytes(picture)
     monitor.update("comparing", 0.9)
     request = alignment.request
     layer = on_grid_of(
         request.anatomical,
-        like(alignment.pair.fixed, shown),
+        like(pair.fixed, shown),
         name=f"{request.name}: {_NAMES[kind]}",
-        metadata=provenance(kind, request, alignment.pair.record),
+        metadata=provenance(kind, request, pair.record),
     )
     return Outcome(_NAMES[kind], layer=layer)
-
-
-def _shown(alignment: Alignment, config: ColourConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    """The anatomy in grey (I, J, K) and the function in colour (3, I, J, K), in [0, 1]."""
-    from refinefuse_med import colour
-    from refinefuse_med.volume import modality_of
-
-    pair = alignment.pair
-    anatomical, functional = windows_of(alignment, config)
-    grey = colour.apply_window(pair.fixed.as_tensor()[0], anatomical)
-    scalar = colour.apply_window(pair.registered.as_tensor()[0], functional)
-    name = colour.resolve_colormap(config.colormap, modality_of(pair.registered))
-    return grey, colour.colourise(scalar, name) * pair.field_of_view

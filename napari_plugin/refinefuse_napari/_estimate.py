@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Eta", "Machine", "memory_needed", "memory_words", "time_words"]
 
-BYTES_PER_FIXED_VOXEL: Final = 56
-BYTES_PER_MOVING_VOXEL: Final = 16
-"""Peak of a fusion in colour over what napari itself takes, the layers' own data not counted;
-measured over sizes (`tests/napari/test_estimate.py` holds them against a run)."""
+BYTES_PER_FIXED_VOXEL: Final = 84
+BYTES_PER_MOVING_VOXEL: Final = 8
+"""Peak of a fusion in colour over what the process holds before it; measured at 128 to 288
+voxels a side (`tests/napari/test_estimate.py` holds them against a run)."""
 
-BASE_BYTES: Final = 4e8
-"""Libraries, weights and the network's own working memory on a CPU."""
+BASE_BYTES: Final = 2e8
+"""What a run takes whatever its size: registration, and the network's own working memory."""
 
 _TRIAL_PIXELS: Final = 128
 _TRUSTED_FRACTION: Final = 0.03

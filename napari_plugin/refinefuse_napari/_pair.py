@@ -125,7 +125,7 @@ def judge(
         Word(texts.NO_UNITS.format(s.name)) for s in shots if s.assumed and not s.needs_spacing
     ]
     tilted = [
-        f"{f.name} {f.tilt_degrees:.0f}°" for f in facts if f.tilt_degrees >= _TILT_SAID_DEGREES
+        f"{f.kind} {f.tilt_degrees:.0f}°" for f in facts if f.tilt_degrees >= _TILT_SAID_DEGREES
     ]
     if tilted:
         words.append(Word(texts.OBLIQUE.format(", ".join(tilted))))

@@ -67,7 +67,7 @@ def save_triplet(viewer: Viewer, path: Path) -> Path:
 
 @contextmanager
 def _view_kept(viewer: ViewerModel) -> Iterator[None]:
-    dims, camera = viewer.dims, viewer.camera
+    dims, camera = viewer.dims, viewer.scene.camera
     before = dims.order, dims.ndisplay, camera.center, camera.zoom, camera.angles
     try:
         yield

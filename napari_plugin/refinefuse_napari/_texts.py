@@ -120,6 +120,8 @@ PLACE: Final = "{X} {x:.0f}, {Y} {y:.0f}, {Z} {z:.0f} mm"
 NOT_SEEN: Final = "not in its field of view"
 ALIGNED: Final = "aligned"
 FUSED: Final = "fused"
+SHIFT: Final = "shift"
+TURN: Final = "turn about it"
 NUDGES: Final = ("To the left", "To the back", "Upwards")
 
 SHORTCUTS: Final = {

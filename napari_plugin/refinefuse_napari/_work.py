@@ -43,6 +43,9 @@ RECORD: Final = "refinefuse_record"
 """Metadata key of a result layer: the record that says how it was made."""
 
 
+_TOLD: Final = ("anatomical:", "functional:", "fixed:", "moving:")
+"""What a record warns of a scan was told when that was opened."""
+
 GEOMETRY_OF: Final = "refinefuse_geometry_of"
 """Metadata key of a registered layer: the source header of the scan that it was brought onto."""
 
@@ -292,7 +295,7 @@ def said_of(record: dict[str, Any]) -> dict[str, Any]:
     return {
         "summary": texts.ALIGNED,
         "verdict": registration["verdict"],
-        "warnings": tuple(record["warnings"]),
+        "warnings": tuple(w for w in record["warnings"] if not w.startswith(_TOLD)),
     }
 
 
