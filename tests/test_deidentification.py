@@ -208,7 +208,9 @@ def test_what_measures_depend_on_is_kept():
 def test_texts_lose_names_but_not_words_that_contain_them():
     header = Dataset()
     header.PatientName = "Ott^Jo Anne"
-    source = SourceHeader("dicom", "x", (header,), ("Ott: file of Ottawa, Jo Anne",))
+    source = SourceHeader(
+        "dicom", "in/Otto42.zip", (header,), ("OTT: file of Ottawa, Jo Anne; Otto42: late",)
+    )
     cleaned = Deidentifier(KEY, [source]).source(source)
-    assert cleaned.warnings == ("[removed]: file of Ottawa, [removed]",)
+    assert cleaned.warnings == ("[removed]: file of Ottawa, [removed]; [removed]: late",)
     assert cleaned.path == ""

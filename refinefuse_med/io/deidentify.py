@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pydicom.dataelem import DataElement
@@ -48,8 +49,10 @@ class Deidentifier:
 
     def __init__(self, pseudonyms: Pseudonyms, sources: Iterable[SourceHeader]) -> None:
         self._pseudonyms = pseudonyms
+        sources = list(sources)
         headers = [header for source in sources for header in source.datasets]
-        self._anything = _any_of({v for header in headers for v in _taken_away(header)})
+        files = {name for source in sources for name in _names_of(source)}
+        self._anything = _any_of(files.union(*map(_taken_away, headers)))
         persons = {v for header in headers for v in _taken_away(header, persons=True)}
         self._person = _any_of(persons)
 
@@ -60,7 +63,7 @@ class Deidentifier:
         return SourceHeader(source.format, "", headers, warnings)
 
     def text(self, text: str) -> str:
-        """Remove every value that the profile takes from the headers."""
+        """Remove every value that the profile takes from the headers, and names of the files."""
         return self._anything.sub("[removed]", text)
 
     def uid(self, uid: str) -> UID:
@@ -103,10 +106,17 @@ class Deidentifier:
         return DataElement(element.tag, element.VR, value)
 
 
+def _names_of(source: SourceHeader) -> Iterator[str]:
+    path = Path(source.path)
+    yield from (name for name in (path.name, path.name.split(".")[0]) if len(name) >= _IDENTIFIES)
+
+
 def _any_of(values: Iterable[str]) -> re.Pattern[str]:
     """Find any of the values as a word of its own, the longest first; nothing where none is."""
     longest_first = sorted(values, key=len, reverse=True)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first)) or '(?!)'})(?!\w)")
+    return re.compile(
+        rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first)) or '(?!)'})(?!\w)", re.IGNORECASE
+    )
 
 
 def _taken_away(header: Dataset, *, persons: bool = False) -> Iterator[str]:

@@ -17,6 +17,7 @@ from refinefuse_med.io.objects.multiframe import write_multiframe_capture
 from refinefuse_med.io.objects.parametric_map import (
     CONTRIBUTION,
     FUNCTIONAL,
+    Content,
     write_parametric_map,
 )
 from refinefuse_med.io.objects.references import can_be_referred_to
@@ -29,6 +30,8 @@ from refinefuse_med.volume import Keys, SourceHeader, get_meta, modality_of, sou
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
+
+Window = tuple[float, float] | None
 
 __all__ = ["DicomOptions", "Shown", "write_dicom"]
 
@@ -140,53 +143,32 @@ def write_dicom(
     functional = source_of(functional_registered)
     units = get_meta(functional_registered, Keys.UNITS) or "a.u."
     study = derive_study(source, fused, options.seed, deidentified=options.deidentified)
-    common = _Common(
-        study=study, functional=functional, matrix_fixed_to_moving_lps=matrix_fixed_to_moving_lps
-    )
-    details = _details(shown, units)
-    if options.multiframe:
-        paths = [
-            write_multiframe_capture(
-                fused,
-                source,
-                folder / "fused.dcm",
-                description=description,
-                details=details,
-                **common,
-            )
-        ]
-    else:
-        paths = write_secondary_capture(
-            fused, source, folder / "fused", description=description, details=details, **common
-        )
     window = shown.functional if shown else None
+    made_from: _MadeFrom = {
+        "study": study,
+        "functional": functional,
+        "matrix_fixed_to_moving_lps": matrix_fixed_to_moving_lps,
+    }
+    told: _Told = {"description": description, "details": _details(shown, units)}
+
+    def one_map(volume: MetaTensor, name: str, content: Content, shown_first: Window) -> Path:
+        path = folder / f"{name}.dcm"
+        return write_parametric_map(volume, source, path, content, window=shown_first, **made_from)
+
+    if options.multiframe:
+        path = folder / "fused.dcm"
+        paths = [write_multiframe_capture(fused, source, path, **told, **made_from)]
+    else:
+        paths = write_secondary_capture(fused, source, folder / "fused", **told, **made_from)
     name = "functional_registered"
     if options.quantitative:
-        paths.append(
-            write_parametric_map(
-                functional_registered,
-                source,
-                folder / f"{name}.dcm",
-                FUNCTIONAL,
-                window=window,
-                **common,
-            )
-        )
+        paths.append(one_map(functional_registered, name, FUNCTIONAL, window))
     else:
         paths += write_registered_series(
-            functional_registered, source, folder / name, window=window, **common
+            functional_registered, source, folder / name, window=window, **made_from
         )
     if contribution is not None:
-        paths.append(
-            write_parametric_map(
-                contribution,
-                source,
-                folder / "contribution.dcm",
-                CONTRIBUTION,
-                window=(0.0, 1.0),
-                **common,
-            )
-        )
+        paths.append(one_map(contribution, "contribution", CONTRIBUTION, (0.0, 1.0)))
     if matrix_fixed_to_moving_lps is not None and method not in ("none", "deformable"):
         layers = _layers(shown, source, functional)
         paths += _relate(layers, matrix_fixed_to_moving_lps, method, study, folder)
@@ -205,7 +187,14 @@ def write_dicom(
     return paths
 
 
-class _Common(TypedDict):
+class _Told(TypedDict):
+    """What is said of the fused volume."""
+
+    description: str
+    details: str
+
+
+class _MadeFrom(TypedDict):
     """What all writers of volumes take."""
 
     study: Dataset

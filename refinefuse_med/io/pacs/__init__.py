@@ -1,1 +1,1 @@
-"""Sending DICOM files to an archive: C-STORE (`dimse`) and STOW-RS (`dicomweb`)."""
+"""Archives: sending by C-STORE (`dimse`) and STOW-RS (`dicomweb`), receiving (`receiver`)."""
