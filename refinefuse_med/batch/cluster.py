@@ -135,8 +135,10 @@ def open_pool(scheduler: str | None, sizing: Sizing) -> Iterator[Pool]:
     from distributed import Client
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    threads = {f"distributed.nanny.pre-spawn-environ.{name}": sizing.threads for name in _THREADS}
-    with dask.config.set({**_DASK, **threads}):
+    # All of it: Dask's own would have malloc give back every block at once, and registration,
+    # which takes and leaves many, spend its time in the kernel.
+    environ = {name: str(sizing.threads) for name in _THREADS}
+    with dask.config.set({**_DASK, "distributed.nanny.pre-spawn-environ": environ}):
         if scheduler is None:
             with _local_cluster(sizing) as cluster, Client(cluster) as client:
                 client.register_plugin(_guard(sizing))

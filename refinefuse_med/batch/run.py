@@ -44,6 +44,7 @@ def run_pairs(
     watchers: Sequence[Watcher] = (),
     stop: Stop | None = None,
     fuse: Callable[..., Outcome] = fuse_job,
+    register: Callable[[Job], Any] = register_job,
 ) -> BatchResult:
     """Fuse every pair that is not done, each into a folder of its own.
 
@@ -60,8 +61,8 @@ def run_pairs(
         Most seconds for an attempt at a pair.
     watchers : sequence of Watcher
     stop : Stop, optional
-    fuse : callable
-        What workers do with a `Job`.
+    fuse, register : callable
+        What workers do with a `Job`; `register` only where others have the GPUs.
 
     Returns
     -------
@@ -69,7 +70,16 @@ def run_pairs(
         An outcome for each of `pairs`.
     """
     run = _Run(
-        list(pairs), journal, config, output, pool, timeout_s, watchers, stop or Stop(), fuse
+        list(pairs),
+        journal,
+        config,
+        output,
+        pool,
+        timeout_s,
+        watchers,
+        stop or Stop(),
+        fuse,
+        register,
     )
     return run.to_the_end()
 
@@ -85,6 +95,7 @@ class _Run:
     watchers: Sequence[Watcher]
     stop: Stop
     fuse: Callable[..., Outcome]
+    register: Callable[[Job], Any]
 
     def __post_init__(self) -> None:
         # A worker writes into a folder of the run alone, over what an earlier attempt left.
@@ -143,7 +154,7 @@ class _Run:
             return _Flight(job.pair, future, parts=[future])
         # Registrations run ahead on the cores while the GPU fuses.
         known = submit(
-            register_job,
+            self.register,
             job,
             key=f"register-{name}",
             pure=False,

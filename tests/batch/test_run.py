@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+from refinefuse_med.batch.cluster import Sizing
 from refinefuse_med.batch.outcome import BatchResult, Outcome
 from refinefuse_med.batch.watcher import Stop, Watcher
 
@@ -46,6 +47,12 @@ def test_killed_workers_lose_nothing(pool, tmp_path):
         *(pair.name for pair in pairs),
     ]
     assert not any((tmp_path / "out" / ".batch" / "work").iterdir())
+
+
+def test_workers_have_their_share_of_threads_and_malloc_as_it_is(pool):
+    for environ in pool.client.run(lambda: dict(os.environ)).values():
+        assert environ["OMP_NUM_THREADS"] == "1"
+        assert "MALLOC_TRIM_THRESHOLD_" not in environ
 
 
 @pytest.mark.parametrize(
@@ -113,6 +120,17 @@ def test_no_more_pairs_are_begun_than_workers_need(pool, tmp_path):
 
     light.run([light.pair(n) for n in range(8)], tmp_path / "out", pool, watchers=[Count()])
     assert max(begun) <= 2 + 1
+
+
+def test_registrations_run_ahead_on_the_cores_while_the_gpu_fuses(tmp_path):
+    pairs = [light.pair(n) for n in range(6)]
+    with light.pool_of(Sizing(cpu=1, gpu=1, threads=1, memory_bytes=0)) as pool:
+        result = light.run(pairs, tmp_path, pool, fuse=light.where, register=light.where)
+    assert result.exit_status == 0
+    order = (tmp_path / ".batch" / "order").read_text().splitlines()
+    assert sorted(set(order)) == ["fuse GPU", "register CPU"]
+    assert order.index("fuse GPU") < 4
+    assert order.count("fuse GPU") == order.count("register CPU") == 6
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,99 @@
+"""Studies and archives to run batches on, made anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    generate_uid,
+)
+
+from refinefuse_med.grid import Grid
+from refinefuse_med.io import load_volume, write_nifti
+from refinefuse_med.sample import make_sample
+from refinefuse_med.volume import affine_ras, grid_of, make_volume, modality_of
+
+__all__ = ["make_archive", "make_studies"]
+
+_KINDS = {
+    "MR": MRImageStorage,
+    "MR2": MRImageStorage,
+    "CT": CTImageStorage,
+    "PT": PositronEmissionTomographyImageStorage,
+}
+
+
+def make_studies(root: Path, count: int, coarse: int = 1) -> None:
+    """Write `count` studies of an MR and a PET, each in another pose, `coarse` times as coarse."""
+    for seed in range(count):
+        folder = root / f"study-{seed:04d}"
+        if folder.exists():
+            continue
+        make_sample(root / "whole", seed=seed)
+        folder.mkdir()
+        for name in ("mr_t1.nii.gz", "pet.nii.gz"):
+            volume = load_volume(root / "whole" / name)
+            shape = [size // coarse for size in grid_of(volume).shape]
+            affine = affine_ras(volume).copy()
+            affine[:3, 3] += (
+                affine[:3, :3].sum(axis=1) * (coarse - 1) / 2
+            )  # middle of the first block
+            affine[:3, :3] *= coarse
+            means = torch.nn.functional.avg_pool3d(volume.as_tensor()[None], coarse)[0]
+            kept = means[:, : shape[0], : shape[1], : shape[2]]
+            grid = Grid(tuple(kept.shape[1:]), affine)
+            write_nifti(
+                make_volume(kept, grid.affine_ras, modality=modality_of(volume)), folder / name
+            )
+        for path in (root / "whole").iterdir():
+            path.unlink()
+        (root / "whole").rmdir()
+
+
+def make_archive(root: Path, series: int, slices: int = 4) -> None:
+    """Write headers of patients with two MR, a CT and a PET each, with hardly any pixels."""
+    for person in range(series // len(_KINDS)):
+        for kind, sop_class in _KINDS.items():
+            folder = root / f"p{person:05d}" / kind
+            if folder.exists():
+                continue
+            folder.mkdir(parents=True)
+            for index in range(slices):
+                _slice(person, kind, sop_class, index).save_as(
+                    folder / f"{index:04d}.dcm", enforce_file_format=True
+                )
+
+
+def _slice(person: int, kind: str, sop_class: str, index: int) -> Dataset:
+    def uid(*of: object) -> str:
+        return generate_uid(entropy_srcs=[str(part) for part in of])
+
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = sop_class, uid(person, kind, index)
+    dataset.Modality = kind[:2]
+    dataset.PatientID, dataset.PatientName = f"P{person}", f"Name^{person}"
+    dataset.PatientBirthDate = "19500101"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = uid("study", person), uid(person, kind)
+    dataset.FrameOfReferenceUID = uid("frame", person, kind)
+    dataset.StudyDate = dataset.SeriesDate = "20200101"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    dataset.SeriesDescription, dataset.BodyPartExamined = "head", "HEAD"
+    dataset.ImagePositionPatient = ["0", "0", str(index * 3.0)]
+    dataset.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
+    dataset.PixelSpacing, dataset.SliceThickness = ["1", "1"], "3"
+    dataset.Rows = dataset.Columns = 16
+    dataset.InstanceNumber = index + 1
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit, dataset.PixelRepresentation = 15, 0
+    dataset.RescaleSlope, dataset.RescaleIntercept, dataset.Units = "1", "0", "BQML"
+    dataset.PixelData = bytes(2 * 16 * 16)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return dataset
