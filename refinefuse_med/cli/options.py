@@ -392,4 +392,6 @@ def warn_of(record: dict[str, Any]) -> None:
 
 def print_json(record: Any) -> None:
     """Write a record to stdout."""
-    click.echo(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+    # File names may hold bytes that are no UTF-8, which JSON must not.
+    click.echo(text.encode("utf-8", errors="replace").decode())

@@ -36,6 +36,9 @@ ORIENTATION_TOLERANCE: Final = 1e-3
 FoundFile = tuple[Path, str, str | None]
 """Path, its name below what the user gave, and why to skip it."""
 
+SPACING_TOLERANCE_MM: Final = 1e-3
+"""Largest difference of voxel sizes within one stack."""
+
 NIFTI_SUFFIXES: Final = (".nii", ".nii.gz")
 
 
@@ -115,7 +118,7 @@ def stacks_of(files: Iterable[DicomFile], skipped: Iterable[Skipped] = ()) -> tu
     for file in files:
         alike = groups[_key(file)]
         for group in alike:
-            if _same_orientation(group[0], file):
+            if _same_plane(group[0], file):
                 group.append(file)
                 break
         else:
@@ -139,17 +142,22 @@ def _key(file: DicomFile) -> tuple[object, ...]:
         text(header, "PhotometricInterpretation"),
         integer(header, "Rows"),
         integer(header, "Columns"),
-        tuple(round(value, 4) for value in numbers(header, "PixelSpacing")),
         "LOCALIZER" in image_type(header),
     )
 
 
-def _same_orientation(one: DicomFile, other: DicomFile) -> bool:
-    first = numbers(one.header, "ImageOrientationPatient")
-    second = numbers(other.header, "ImageOrientationPatient")
-    return len(first) == len(second) and all(
-        abs(a - b) <= ORIENTATION_TOLERANCE for a, b in zip(first, second, strict=True)
-    )
+def _same_plane(one: DicomFile, other: DicomFile) -> bool:
+    """Whether orientation and voxel size are alike; rounding would part what lies at its edge."""
+    for name, tolerance in (
+        ("ImageOrientationPatient", ORIENTATION_TOLERANCE),
+        ("PixelSpacing", SPACING_TOLERANCE_MM),
+    ):
+        first, second = numbers(one.header, name), numbers(other.header, name)
+        if len(first) != len(second):
+            return False
+        if any(abs(a - b) > tolerance for a, b in zip(first, second, strict=True)):
+            return False
+    return True
 
 
 def _strays(group: list[DicomFile], damaged: list[Path]) -> tuple[str, ...]:

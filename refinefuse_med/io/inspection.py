@@ -35,7 +35,7 @@ from refinefuse_med.progress import SILENT, Monitor
 __all__ = ["Inspection", "SeriesEntry", "inspect_files", "inspect_path"]
 
 _SINGLE_SLICE = "a single slice is not a volume"
-_COLOUR = "a colour picture has no values to fuse"
+_COLOUR = "a colour picture has no values to fuse, unless --functional-palette says what it shows"
 
 
 @dataclass(frozen=True)

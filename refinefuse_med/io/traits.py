@@ -11,11 +11,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 
 from refinefuse_med.errors import InputError
+from refinefuse_med.grid import ORTHOGONALITY_TOLERANCE
 from refinefuse_med.io.geometry import Frame, place_numbers
 
 __all__ = ["TRAITS", "Part", "index_traits", "parts_of", "traits_of"]
@@ -115,6 +117,17 @@ def parts_of(frames: Sequence[Frame]) -> tuple[Part, ...]:
     InputError
         Several images at one place, and nothing tells which belong together.
     """
+    stacks = _by_orientation(frames)
+    if len(stacks) > 1:
+        return tuple(
+            Part(
+                tuple(members[index] for index in part.frames),
+                ", ".join(filter(None, (f"orientation {number}", part.label))),
+                part.note,
+            )
+            for number, members in enumerate(stacks, 1)
+            for part in parts_of([frames[member] for member in members])
+        )
     places = place_numbers(frames)
     count = len(set(places))
     if count == len(frames):
@@ -136,6 +149,20 @@ def parts_of(frames: Sequence[Frame]) -> tuple[Part, ...]:
         Part(tuple(groups[key]), _label(frames[groups[key][0]], names, number), note)
         for number, key in enumerate(order, 1)
     )
+
+
+def _by_orientation(frames: Sequence[Frame]) -> list[list[int]]:
+    """The frames of each orientation, as the three of a survey scan in one enhanced object."""
+    stacks: list[list[int]] = []
+    for number, frame in enumerate(frames):
+        for stack in stacks:
+            apart = np.abs(frames[stack[0]].orientation - frame.orientation).max()
+            if apart <= ORTHOGONALITY_TOLERANCE:
+                stack.append(number)
+                break
+        else:
+            stacks.append([number])
+    return stacks
 
 
 _Groups = dict[Hashable, list[int]]

@@ -12,7 +12,6 @@ import numpy as np
 from pydicom.fileset import FileSet
 
 from refinefuse_med.grid import LPS_FROM_RAS
-from refinefuse_med.volume import grid_of
 from tests.io.case import Case, in_place
 from tests.io.corpus import AXIAL, Scan, write_scan
 
@@ -222,11 +221,6 @@ def _two_files(folder: Path) -> None:
 def is_green(volume) -> None:
     assert volume.shape[0] == 3
     assert float(volume[1].min()) == 200
-
-
-def canonical(volume) -> None:
-    assert grid_of(volume).orientation != grid_of(volume).orientation[::-1]
-    in_place(volume, atol=1e-3)
 
 
 NEAR = {"check": lambda v: in_place(v, atol=1e-3)}

@@ -17,6 +17,7 @@ from pydicom.uid import (
 from tests.io.case import Case, in_place, series, tagged
 from tests.io.corpus import (
     AXIAL,
+    SAGITTAL,
     Scan,
     base,
     make_slice,
@@ -46,6 +47,22 @@ def _echoes(ds: Dataset) -> None:
         item = Dataset()
         item.EffectiveEchoTime = 15.0 * (1 + n % 2)
         groups.MREchoSequence = [item]
+
+
+def _two_ways(folder: Path) -> Path:
+    """An object of a sagittal and an axial stack, the sagittal one the larger."""
+    axial = Scan(orientation=AXIAL, slices=3)
+    sagittal = Scan(orientation=SAGITTAL, slices=5)
+    path = write_enhanced(folder / "e.dcm", sagittal, list(range(5)))
+    first = dcmread(path)
+    second = dcmread(write_enhanced(folder / "other.dcm", axial, list(range(3))))
+    (folder / "other.dcm").unlink()
+    for groups in second.PerFrameFunctionalGroupsSequence:
+        first.PerFrameFunctionalGroupsSequence.append(groups)
+    first.NumberOfFrames = 8
+    first.PixelData += second.PixelData
+    first.save_as(path)
+    return path
 
 
 def _without_groups(ds: Dataset) -> None:
@@ -189,6 +206,8 @@ CASES = [
          options={"series_uid": "#2"}),
     Case("an enhanced object whose volumes nothing tells apart", enhanced(TWO),
          "by the order of their images alone", options={"series_uid": "#1"}),
+    Case("one orientation of an enhanced object of two", _two_ways, "orientation 2",
+         options={"series_uid": "#2"}),
     Case("an enhanced object without functional groups", enhanced(ORDER, _without_groups),
          "without positions of its frames", refused=True),
     Case("an enhanced object with too few functional groups",

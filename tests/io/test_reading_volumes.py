@@ -335,3 +335,12 @@ def test_missing_slices_are_interpolated_where_it_is_allowed(tmp_path):
 def test_the_corpus_values_are_linear_along_an_axial_normal():
     points = np.array([[3.0, 4.0, z] for z in (0.0, 1.0, 2.0)])
     assert np.ptp(np.diff(value_at(points))) < 1e-9
+
+
+def test_voxel_sizes_that_round_to_two_sides_are_one_stack(tmp_path):
+    """0.48825 lies between two values of four decimals; a part of the slices was left out."""
+    sizes = [0.4882499999, 0.4882500001]
+    scan = Scan(spacing=(0.48825, 0.48825, 4.0))
+    write_scan(tmp_path, scan, lambda ds, k: setattr(ds, "PixelSpacing", [sizes[k % 2]] * 2))
+    assert_values_are_in_place(load_volume(tmp_path))
+    assert len(inspect_path(tmp_path).series) == 1
