@@ -22,10 +22,10 @@ __all__ = ["Verdict", "judge", "spread_mm"]
 Verdict = Literal["ok", "suspect", "failed"]
 
 OK_SPREAD_MM = 1.5
-"""At this limit all of 58 wrong results among 289 were found out."""
+"""Of 86 results on simulated heads that were wrong by more than 5 mm, none stayed below it."""
 
 FAILED_SPREAD_MM = 3.0
-"""Beyond this no right one of them was."""
+"""Of 192 right ones, 7 went beyond it, all drowned in noise (`benchmarks/registration_verdict`)."""
 
 WEAK_INFORMATION = 0.25
 """Nats. Scans of one patient share more: 0.35 and up for a thigh, 0.9 for heads; those of
