@@ -118,7 +118,7 @@ def _write_images(
 def _write_dicom(
     result: FusionResult, folder: Path, config: OutputConfig, functional_factor: float
 ) -> None:
-    picture = result.picture
+    picture, deformation = result.picture, result.registration.deformation
     coloured = picture.colormap != "none"
     io.write_dicom(
         folder,
@@ -127,6 +127,7 @@ def _write_dicom(
         source_of(result.anatomical),
         matrix_fixed_to_moving_lps=result.transform,
         method=result.registration.method,
+        displacement=None if deformation is None else deformation.displacement,
         shown=io.Shown(
             anatomical=picture.windows["anatomical"],
             functional=picture.windows["functional"],

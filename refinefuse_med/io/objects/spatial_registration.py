@@ -11,20 +11,19 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import SpatialRegistrationStorage
-from pydicom.valuerep import DSfloat
 
 from refinefuse_med.errors import InputError
 from refinefuse_med.io.objects.codes import code_item
 from refinefuse_med.io.objects.derived import derive_series
 from refinefuse_med.io.objects.references import list_references, reference
-from refinefuse_med.io.objects.slices import save_instance
+from refinefuse_med.io.objects.slices import decimals, save_instance
 from refinefuse_med.io.objects.uids import new_uid
 from refinefuse_med.volume import SourceHeader
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["write_registration"]
+__all__ = ["begin_registration", "matrix_item", "write_registration"]
 
 _SERIES_OFFSET: Final = 3
 _RIGID_TOLERANCE: Final = 1e-6
@@ -77,20 +76,7 @@ def write_registration(
     """
     if not fixed.datasets or not moving.datasets:
         raise InputError("a registration object needs two DICOM series")
-    instance = derive_series(
-        study,
-        sop_class_uid=SpatialRegistrationStorage,
-        modality="REG",
-        description=description,
-        derivation=None,
-        offset=_SERIES_OFFSET,
-        sources=[fixed, moving],
-    )
-    instance.SOPInstanceUID = new_uid(instance.SeriesInstanceUID, 0)
-    instance.InstanceNumber = 1
-    instance.ContentLabel = "REGISTRATION"
-    instance.ContentDescription = None
-    instance.ContentCreatorName = None
+    instance = begin_registration(study, SpatialRegistrationStorage, description, (fixed, moving))
     moving_to_fixed = np.linalg.inv(np.asarray(matrix_fixed_to_moving_lps, dtype=np.float64))
     instance.RegistrationSequence = [
         _registered(fixed, np.eye(4), codes.DCM.FrameOfReferenceIdentity),
@@ -100,17 +86,41 @@ def write_registration(
     return save_instance(instance, Path(path))
 
 
-def _registered(source: SourceHeader, to_fixed: np.ndarray, how: Code | None) -> Dataset:
-    rotation = to_fixed[:3, :3]
+def begin_registration(
+    study: Dataset, sop_class_uid: str, description: str, sources: tuple[SourceHeader, ...]
+) -> Dataset:
+    """Begin the one instance of a registration, whichever its class."""
+    instance = derive_series(
+        study,
+        sop_class_uid=sop_class_uid,
+        modality="REG",
+        description=description,
+        derivation=None,
+        offset=_SERIES_OFFSET,
+        sources=sources,
+    )
+    instance.SOPInstanceUID = new_uid(instance.SeriesInstanceUID, 0)
+    instance.InstanceNumber = 1
+    instance.ContentLabel = "REGISTRATION"
+    instance.ContentDescription = None
+    instance.ContentCreatorName = None
+    return instance
+
+
+def matrix_item(matrix_lps: NDArray[np.float64]) -> Dataset:
+    """Make the item of a 4 x 4 matrix, LPS mm."""
+    rotation = matrix_lps[:3, :3]
     is_rigid = np.abs(rotation @ rotation.T - np.eye(3)).max() <= _RIGID_TOLERANCE
     matrix = Dataset()
     matrix.FrameOfReferenceTransformationMatrixType = "RIGID" if is_rigid else "AFFINE"
-    matrix.FrameOfReferenceTransformationMatrix = [
-        DSfloat(float(value) + 0.0, auto_format=True) for value in to_fixed.ravel()
-    ]
+    matrix.FrameOfReferenceTransformationMatrix = decimals(matrix_lps.ravel())
+    return matrix
+
+
+def _registered(source: SourceHeader, to_fixed: np.ndarray, how: Code | None) -> Dataset:
     registration = Dataset()
     registration.RegistrationTypeCodeSequence = [] if how is None else [code_item(how)]  # type 2
-    registration.MatrixSequence = [matrix]
+    registration.MatrixSequence = [matrix_item(to_fixed)]
     item = Dataset()
     if uid := source.datasets[0].get("FrameOfReferenceUID"):
         item.FrameOfReferenceUID = uid

@@ -12,6 +12,10 @@ from pydicom.dataset import Dataset
 
 from refinefuse_med.io.objects.blending import Layer, write_blending
 from refinefuse_med.io.objects.colour_bar import write_colour_bar
+from refinefuse_med.io.objects.deformable_registration import (
+    Displacement,
+    write_deformable_registration,
+)
 from refinefuse_med.io.objects.derived import derive_study
 from refinefuse_med.io.objects.multiframe import write_multiframe_capture
 from refinefuse_med.io.objects.parametric_map import (
@@ -25,7 +29,7 @@ from refinefuse_med.io.objects.registered_series import write_registered_series
 from refinefuse_med.io.objects.secondary_capture import write_secondary_capture
 from refinefuse_med.io.objects.slices import make_folder
 from refinefuse_med.io.objects.spatial_registration import write_registration
-from refinefuse_med.volume import Keys, SourceHeader, get_meta, modality_of, source_of
+from refinefuse_med.volume import Keys, SourceHeader, get_meta, grid_of, modality_of, source_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,6 +97,7 @@ def write_dicom(
     *,
     matrix_fixed_to_moving_lps: ArrayLike | None = None,
     method: str = "rigid",
+    displacement: Displacement | None = None,
     shown: Shown | None = None,
     contribution: MetaTensor | None = None,
     description: str = "RefineFuse fused",
@@ -116,8 +121,11 @@ def write_dicom(
         Where the functional scan lies; without it, its whole series counts as source of each
         slice.
     method : str
-        How the two were registered. Neither a registration nor a blending is written where they
-        were not (``none``), nor where a matrix does not say it all (``deformable``).
+        How the two were registered; where they were not (``none``), neither a registration nor
+        a blending is written.
+    displacement : callable, optional
+        Of a deformable registration, see `deformable_registration`. A blending, which knows
+        matrices alone, is then not written.
     shown : Shown, optional
         Windows and palette; recorded in the objects, and what the blending shows.
     contribution : MetaTensor, shape (1, I, J, K), optional
@@ -147,7 +155,8 @@ def write_dicom(
     made_from: _MadeFrom = {
         "study": study,
         "functional": functional,
-        "matrix_fixed_to_moving_lps": matrix_fixed_to_moving_lps,
+        # The matrix alone does not say where a deformation leads.
+        "matrix_fixed_to_moving_lps": matrix_fixed_to_moving_lps if displacement is None else None,
     }
     told: _Told = {"description": description, "details": _details(shown, units)}
 
@@ -169,9 +178,24 @@ def write_dicom(
         )
     if contribution is not None:
         paths.append(one_map(contribution, "contribution", CONTRIBUTION, (0.0, 1.0)))
-    if matrix_fixed_to_moving_lps is not None and method not in ("none", "deformable"):
-        layers = _layers(shown, source, functional)
-        paths += _relate(layers, matrix_fixed_to_moving_lps, method, study, folder)
+    if (
+        matrix_fixed_to_moving_lps is not None
+        and method != "none"
+        and _both_named(source, functional)
+    ):
+        path = folder / "registration.dcm"
+        matrix = matrix_fixed_to_moving_lps
+        if displacement is None:
+            write_registration(matrix, source, functional, path, study=study, method=method)
+        elif functional.datasets[0].get("FrameOfReferenceUID"):
+            write_deformable_registration(
+                matrix, displacement, grid_of(fused), source, functional, path, study=study
+            )
+        paths += [path] if path.exists() else []
+        if displacement is None and shown is not None:
+            layers, registration = _layers(shown, source, functional), dcmread(path)
+            path = folder / "blending.dcm"
+            paths.append(write_blending(*layers, registration, path, study=study))
     if options.colour_bar and shown is not None and shown.colours is not None:
         paths.append(
             write_colour_bar(
@@ -202,30 +226,8 @@ class _MadeFrom(TypedDict):
     matrix_fixed_to_moving_lps: ArrayLike | None
 
 
-def _relate(
-    layers: tuple[Layer, Layer],
-    matrix_fixed_to_moving_lps: ArrayLike,
-    method: str,
-    study: Dataset,
-    folder: Path,
-) -> list[Path]:
-    """Write how the two source series lie to each other, and how they are shown together."""
-    fixed, moving = (layer.source for layer in layers)
-    named = (can_be_referred_to(header) for header in (*fixed.datasets, *moving.datasets))
-    if not fixed.datasets or not moving.datasets or not all(named):
-        return []
-    registration = write_registration(
-        matrix_fixed_to_moving_lps,
-        fixed,
-        moving,
-        folder / "registration.dcm",
-        study=study,
-        method=method,
-    )
-    if layers[0].window is None:
-        return [registration]
-    blending = folder / "blending.dcm"
-    return [registration, write_blending(*layers, dcmread(registration), blending, study=study)]
+def _both_named(*sources: SourceHeader) -> bool:
+    return all(s.datasets and all(map(can_be_referred_to, s.datasets)) for s in sources)
 
 
 def _details(shown: Shown | None, units: str) -> str:
@@ -238,11 +240,7 @@ def _details(shown: Shown | None, units: str) -> str:
     )
 
 
-def _layers(
-    shown: Shown | None, source: SourceHeader, functional: SourceHeader
-) -> tuple[Layer, Layer]:
+def _layers(shown: Shown, source: SourceHeader, functional: SourceHeader) -> tuple[Layer, Layer]:
     """The windows in the values that the files' own rescale gives: Bq/ml where we have SUV."""
-    if shown is None:
-        return Layer(source), Layer(functional)
     low, high = (bound / shown.functional_factor for bound in shown.functional)
     return Layer(source, shown.anatomical), Layer(functional, (low, high), shown.colours)
