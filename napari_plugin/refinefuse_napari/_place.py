@@ -117,8 +117,15 @@ def save_transform(alignment: Alignment, path: Path, monitor: Monitor = SILENT) 
 
     monitor.update("writing", 0.0)
     centre = LPS_FROM_RAS[:3, :3] @ grid_of(alignment.pair.fixed).center_ras
-    matrix = alignment.pair.registration.matrix_fixed_to_moving_lps
-    return Outcome(f"written to {write_transform(matrix, path, center_lps=centre)}")
+    registration = alignment.pair.registration
+    deformation = registration.deformation
+    written = write_transform(
+        registration.matrix_fixed_to_moving_lps,
+        path,
+        center_lps=centre,
+        before=None if deformation is None else deformation.itk(),
+    )
+    return Outcome(f"written to {written}")
 
 
 def world_to_lps(points: ArrayLike) -> Matrix:

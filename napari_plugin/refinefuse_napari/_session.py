@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import notification_manager, show_error, show_warning
@@ -160,6 +161,8 @@ class Session(QObject):
         """Open files and folders with our reader."""
         for path in paths:
             try:
+                if not Path(path).exists():
+                    raise InputError("no such file or folder", where=path)
                 self.viewer.open(path, plugin="refinefuse-med")
             except ValueError as error:
                 # So napari says that our reader does not take it.

@@ -120,6 +120,7 @@ PLACE: Final = "{X} {x:.0f}, {Y} {y:.0f}, {Z} {z:.0f} mm"
 NOT_SEEN: Final = "not in its field of view"
 ALIGNED: Final = "aligned"
 FUSED: Final = "fused"
+DEFORMED: Final = "a deformed scan cannot be moved by hand: align it rigidly instead"
 SHIFT: Final = "shift"
 TURN: Final = "turn about it"
 NUDGES: Final = ("To the left", "To the back", "Upwards")

@@ -90,6 +90,11 @@ class Alignment:
     base: Alignment | None = None
     judged: bool = True
 
+    @property
+    def is_deformed(self) -> bool:
+        """Whether more than a matrix relates the scans."""
+        return self.pair.registration.deformation is not None
+
 
 @dataclass(frozen=True, eq=False)
 class Fusion:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -238,3 +241,15 @@ def test_swiping_shows_a_part_of_the_fusion_without_a_copy(viewer, panel, press)
     panel.check.swipe.setValue(100)
     assert swipe not in viewer.layers
     assert fused.visible
+
+
+def test_twenty_fusions_hold_no_more_memory_than_one(viewer, panel, press):
+    results_so_far = []
+    for _ in range(20):
+        press(panel.fuse.fuse)
+        result = panel.session.controller.fusion.result
+        results_so_far.append(weakref.ref(result.fused))
+        del result
+    gc.collect()
+    assert [known() is not None for known in results_so_far] == [False] * 19 + [True]
+    assert len(viewer.layers) == 3

@@ -58,6 +58,8 @@ class Align(Section):
             hand.form.addRow(name, row(shift, turn))
             shift.valueChanged.connect(self._nudge)
             turn.valueChanged.connect(self._nudge)
+        self.stays = note()
+        hand.form.addRow(self.stays)
         self.reset = ActionButton("Reset to the headers", self._reset, "reset")
         self.load = ActionButton("Load transform…", self._load, "load_transform")
         self.save = ActionButton("Save transform…", self._save, "save_transform")
@@ -75,9 +77,14 @@ class Align(Section):
             action.allow(controller.why_not(Action.ADJUST))
         self.save.allow(controller.why_not(Action.SAVE_TRANSFORM))
         self.landmarks.refresh()
-        for box in (*self.shift, *self.turn):
-            box.setEnabled(controller.why_not(Action.SAVE_TRANSFORM) is None)
         alignment = controller.alignment
+        stays = controller.why_not(Action.SAVE_TRANSFORM)
+        if stays is None and alignment is not None and alignment.is_deformed:
+            stays = texts.DEFORMED
+        for box in (*self.shift, *self.turn):
+            box.setEnabled(stays is None)
+        self.stays.setText(stays or "")
+        self.stays.setVisible(bool(stays) and stays != texts.BUSY)
         if alignment is None:
             self.verdict.say("", None)
         else:
