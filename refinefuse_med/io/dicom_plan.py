@@ -21,7 +21,7 @@ from refinefuse_med.io.geometry import Frame, StackGeometry, place_numbers, stac
 from refinefuse_med.io.headers import DicomFile
 from refinefuse_med.io.mosaic import mosaic_frames
 from refinefuse_med.io.pixels import same_image
-from refinefuse_med.io.traits import parts_of
+from refinefuse_med.io.traits import collide, parts_of
 from refinefuse_med.io.values import COLOURS, Scale, scale_of
 
 __all__ = ["Plan", "plans"]
@@ -118,7 +118,7 @@ def plans(stack: Stack, *, allow_gaps: bool = False) -> tuple[Plan, ...]:
     frames, size = found.frames, _size(stack.header)
     if "MOSAIC" in image_type(stack.header):
         frames, size = mosaic_frames(files, found.with_traits())
-    elif len(set(place_numbers(frames))) < len(frames):
+    elif collide(frames):
         frames = found.with_traits()
     if any(file.mended for file in files):
         warnings.append("numbers with a decimal comma were read as if with a point")

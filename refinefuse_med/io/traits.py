@@ -20,7 +20,7 @@ from refinefuse_med.errors import InputError
 from refinefuse_med.grid import ORTHOGONALITY_TOLERANCE
 from refinefuse_med.io.geometry import Frame, place_numbers
 
-__all__ = ["TRAITS", "Part", "index_traits", "parts_of", "traits_of"]
+__all__ = ["TRAITS", "Part", "collide", "index_traits", "parts_of", "traits_of"]
 
 TRAITS: Final[Mapping[str, str]] = {
     "ImageType": "{}",
@@ -105,6 +105,12 @@ def index_traits(header: Dataset, groups: Dataset) -> dict[str, object]:
         for name, value in zip(names, values, strict=False)
         if name not in _PLACE
     }
+
+
+def collide(frames: Sequence[Frame]) -> bool:
+    """Whether frames of one orientation share a place, so that their traits are needed."""
+    stacks = ([frames[n] for n in members] for members in _by_orientation(frames))
+    return any(len(set(place_numbers(stack))) < len(stack) for stack in stacks)
 
 
 def parts_of(frames: Sequence[Frame]) -> tuple[Part, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -12,6 +13,7 @@ from refinefuse_med.io import inspect_path, load_volume
 from refinefuse_med.volume import affine_lps, grid_of, source_of
 from tests.io.corpus import (
     AXIAL,
+    SAGITTAL,
     Scan,
     make_slice,
     pet_tags,
@@ -160,8 +162,6 @@ def enhanced_times(path, scan: Scan, name: str):
     """An enhanced object of two volumes whose frames are shuffled; one dimension tells them."""
     order = [(k, n) for k in range(scan.slices) for n in (1, 0)]
     write_enhanced(path, scan, [k for k, _ in order])
-    from pydicom import dcmread
-
     ds = dcmread(path)
     for (k, number), groups in zip(order, ds.PerFrameFunctionalGroupsSequence, strict=True):
         item = Dataset()
@@ -344,3 +344,20 @@ def test_voxel_sizes_that_round_to_two_sides_are_one_stack(tmp_path):
     write_scan(tmp_path, scan, lambda ds, k: setattr(ds, "PixelSpacing", [sizes[k % 2]] * 2))
     assert_values_are_in_place(load_volume(tmp_path))
     assert len(inspect_path(tmp_path).series) == 1
+
+
+def test_echoes_of_two_orientations_in_one_object_are_told_apart(tmp_path):
+    sagittal, axial = Scan(orientation=SAGITTAL, slices=4), Scan(orientation=AXIAL, slices=3)
+    path = enhanced_times(tmp_path / "e.dcm", sagittal, "EffectiveEchoTime")
+    other = dcmread(enhanced_times(tmp_path / "other.dcm", axial, "EffectiveEchoTime"))
+    both = dcmread(path)
+    for groups in other.PerFrameFunctionalGroupsSequence:
+        both.PerFrameFunctionalGroupsSequence.append(groups)
+    both.NumberOfFrames = 14
+    both.PixelData += other.PixelData
+    both.save_as(path)
+    (entry,) = inspect_path(path).series
+    assert entry.volumes == tuple(
+        f"orientation {n}, echo time {t} ms" for n in (1, 2) for t in (15, 30)
+    )
+    assert_is_volume(load_volume(path, series_uid="#4"), axial, 1)
