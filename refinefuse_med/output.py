@@ -34,6 +34,9 @@ _SHOWN: Final = {
 }
 
 
+_OF_DICOM: Final = ("multiframe", "quantitative", "colour_bar", "deterministic_uids")
+
+
 def formats_of(anatomical: MetaTensor, config: OutputConfig) -> tuple[OutputFormat, ...]:
     """What to write: as asked for, else the format that the anatomical input came in."""
     if config.formats:
@@ -65,6 +68,9 @@ def save_result(
     volumes = (result.anatomical, result.functional_registered)
     functional_factor = _factor_of(result.functional_registered)
     space = io.space_of(source_of(result.anatomical))
+    idle = [f"--{name.replace('_', '-')}" for name in _OF_DICOM if getattr(config, name)]
+    if idle and "dicom" not in formats:
+        result.record["warnings"].append(f"output: no DICOM is written, so no {', '.join(idle)}")
     if config.deidentify:
         result = deidentify(result, Pseudonyms.from_file(config.key))
 

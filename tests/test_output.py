@@ -81,3 +81,11 @@ def test_same_inputs_and_configuration_give_the_same_uids_on_request(result, hea
     first = uids(result, "a")
     assert uids(fuse_pair(*head_pair, again), "b") == first
     assert uids(fuse_pair(*head_pair, other), "c").isdisjoint(first)
+
+
+def test_options_that_have_no_effect_are_told(head_pair, tmp_path):
+    one = fuse_pair(*head_pair, FusionConfig(registration=RegistrationConfig(method="none")))
+    one.save(tmp_path / "out", "nifti", multiframe=True, colour_bar=True)
+    assert one.record["warnings"][-1] == (
+        "output: no DICOM is written, so no --multiframe, --colour-bar"
+    )
