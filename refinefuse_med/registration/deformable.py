@@ -42,6 +42,10 @@ STIFFNESS: Final = 1000.0
 DAMPING: Final = 1e-5
 """Nats that a mean squared displacement of 1 mm^2 costs: holds what no sample sees."""
 
+STRETCH: Final = 5.0
+"""Nats that a stretch of the whole patient costs, squared: tissue does not, but mutual information
+between modalities gains by it."""
+
 ITERATIONS: Final = 40
 STIFFEN: Final = 4.0
 TRIES: Final = 3
@@ -51,7 +55,8 @@ SMALLEST_JACOBIAN: Final = 0.1
 DRIFT_MM: Final = 4.5
 SAME_DRIFT_MM: Final = 0.5
 """Mean displacement that a deformation has to exceed: between modalities, and within one. Heads in
-exact register are moved by 2.8 mm (CT), 2.1 (SPECT), 0.8 (PET), and by 0.04 to themselves."""
+exact register are moved by 2.5 mm (CT), 0.6 (PET), and by 0.04 to themselves
+(``benchmarks/deformable.py``)."""
 
 PLAUSIBLE_JACOBIAN: Final = 4.0
 """Change of volume, or its inverse, beyond which a deformation is hardly one of tissue."""
@@ -206,6 +211,9 @@ def _climb(
     shape = start.coefficients.shape
     basis = basis_at(start, points)
     back = basis.T.tocsr()
+    arms = points - points.mean(axis=1)[:, None]
+    # The linear map nearest to the displacement of the samples, by the coefficients.
+    slopes = np.linalg.solve(arms @ arms.T, (back @ arms.T).T)
 
     def cost(flat: Floats) -> tuple[float, Floats]:
         monitor.check()
@@ -213,9 +221,12 @@ def _climb(
         moved = points + (basis @ coefficients.reshape(3, -1).T).T
         found = metric.at_points(mapped(matrix, moved))
         pull = (back @ (matrix[:3, :3].T @ found.gradient).T).T.reshape(shape)
-        energy, slope = bending(coefficients, start.spacing_mm)
-        gradient = stiffness * slope - pull + 2 * DAMPING / flat.size * coefficients
-        held = DAMPING * float((flat**2).mean())
+        energy, bent = bending(coefficients, start.spacing_mm)
+        linear = slopes @ coefficients.reshape(3, -1).T
+        stretch = (linear + linear.T) / 2
+        gradient = stiffness * bent - pull + 2 * DAMPING / flat.size * coefficients
+        gradient += (2 * STRETCH * stretch @ slopes).reshape(shape)
+        held = STRETCH * float((stretch**2).sum()) + DAMPING * float((flat**2).mean())
         return stiffness * energy - found.value + held, gradient.ravel()
 
     best = minimize(
