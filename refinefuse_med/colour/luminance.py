@@ -133,4 +133,10 @@ def _chroma_of(difference: torch.Tensor) -> torch.Tensor:
 
 def to_bytes(picture: torch.Tensor) -> torch.Tensor:
     """Round a picture in [0, 1], of any shape, to uint8 in 0..255; nothing is stretched."""
-    return (picture * 255).round().to(torch.uint8)
+    plain = picture.as_subclass(torch.Tensor)
+    result = torch.empty(plain.shape, dtype=torch.uint8, device=plain.device)
+    # Piece by piece, as `recolour`.
+    pieces = (x.view(-1).split(_PIXELS_AT_ONCE) for x in (plain.contiguous(), result))
+    for part, out in zip(*pieces, strict=True):
+        out.copy_((part * 255).round_())
+    return result

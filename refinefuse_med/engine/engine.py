@@ -187,9 +187,10 @@ class Engine:
         """Fuse volumes that are kept at `home` meanwhile, and give the result where they were."""
         started = perf_counter()
         anatomical, functional, mask = volumes
-        sources = _stacked(anatomical, functional, home)
-        seen = None if mask is None else to_device(_plain(mask), home).bool()
-        result = self._fuse(sources, turn, seen, monitor)
+        pair = (to_device(_plain(volume), home).float() for volume in (anatomical, functional))
+        shown = torch.stack([turn.apply(volume) for volume in pair])
+        seen = None if mask is None else turn.apply(to_device(_plain(mask), home).bool())
+        result = self._fuse(shown, seen, turn, monitor)
         fused, contribution = to_place(anatomical.device, result.fused, result.contribution)
         synchronise(self.device)
         return replace(
@@ -198,13 +199,12 @@ class Engine:
 
     def _fuse(
         self,
-        sources: torch.Tensor,
+        shown: torch.Tensor,
+        seen: torch.Tensor | None,
         turn: Reorientation,
-        mask: torch.Tensor | None,
         monitor: Monitor,
     ) -> EngineResult:
-        shown = turn.apply(sources)
-        seen = torch.ones_like(shown[0], dtype=torch.bool) if mask is None else turn.apply(mask)
+        visible = (shown > 0).any(0) if seen is None else seen & (shown > 0).any(0)
         fused, contribution = torch.zeros_like(shown[0]), torch.zeros_like(shown)
         planes = tuple(PLANES) if self.config.plane == "triplanar" else (self.config.plane,)
         stacks = [
@@ -212,14 +212,14 @@ class Engine:
                 sources=slices_of(shown, plane),
                 fused=slices_of(fused, plane),
                 contribution=slices_of(contribution, plane),
-                wanted=slices_of(seen & (shown > 0).any(0), plane).flatten(1).any(1).cpu(),
+                wanted=slices_of(visible, plane).flatten(1).any(1).cpu(),
                 share=1 / len(planes),
             )
             for plane in planes
         ]
         cost = self._run(stacks, monitor)
 
-        if mask is not None:
+        if seen is not None:
             for result in (fused, contribution[0]):
                 torch.where(seen, result, shown[0], out=result)
             contribution[1].masked_fill_(~seen, 0)
@@ -246,7 +246,7 @@ class Engine:
             As in `fuse`.
         """
         _require_same_shape(anatomical01, functional01)
-        sources = _stacked(anatomical01, functional01, _CPU)
+        sources = torch.stack([_plain(v).cpu().float() for v in (anatomical01, functional01)])
         fused, contribution = torch.zeros_like(sources[0]), torch.zeros_like(sources)
         wanted = (sources > 0).any(0).flatten(1).any(1)
         with device_failures(self.device):
@@ -266,13 +266,6 @@ class Engine:
             precision="float16" if runner.half else "float32",
             warnings=tuple(runner.warnings),
         )
-
-
-def _stacked(
-    anatomical: torch.Tensor, functional: torch.Tensor, home: torch.device
-) -> torch.Tensor:
-    """Both sources as one tensor, shape (2, ...), float32."""
-    return torch.stack([to_device(_plain(v), home).float() for v in (anatomical, functional)])
 
 
 def _plain(volume: torch.Tensor) -> torch.Tensor:
