@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, TypedDict
@@ -16,6 +17,7 @@ from refinefuse_med.engine.device import (
     release_memory,
     resolve_device,
 )
+from refinefuse_med.engine.memory import reused_memory
 from refinefuse_med.engine.planes import PLANES, Reorientation, slices_of, to_display
 from refinefuse_med.engine.slicewise import SliceRunner, Stack
 from refinefuse_med.engine.transfer import synchronise, to_device, to_place
@@ -256,7 +258,8 @@ class Engine:
     def _run(self, stacks: Sequence[Stack], monitor: Monitor) -> _Cost:
         started = perf_counter()
         runner = SliceRunner(self.model, self.device, self.config.batch_size, self.config.precision)
-        slices = runner.run(stacks, monitor)
+        with reused_memory() if self.device == _CPU else nullcontext():
+            slices = runner.run(stacks, monitor)
         return _Cost(
             slices=slices,
             skipped=sum(len(stack.wanted) for stack in stacks) - slices,

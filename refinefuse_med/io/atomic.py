@@ -214,7 +214,9 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     partial = path.with_name(f"{_PARTIAL}{secrets.token_hex(4)}{''.join(path.suffixes[-2:])}")
     try:
         yield partial
-        _flush(partial)
+        # An unfinished folder is flushed as a whole when it is complete.
+        if not any(part.startswith(_PARTIAL) for part in path.parts):
+            _flush(partial)
         partial.replace(path)
     except OSError as error:
         raise _explained(error, path) from error

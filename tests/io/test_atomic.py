@@ -158,3 +158,14 @@ def test_file_in_a_missing_folder_is_told_in_one_line(tmp_path):
     path = tmp_path / "absent" / "a.json"
     with pytest.raises(OutputError, match=r"a\.json"), atomic_file(path) as partial:
         partial.write_text("x")
+
+
+def test_each_file_is_flushed_to_the_disk_once(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    with AtomicFolder(tmp_path / "out") as folder, atomic_file(folder / "a.txt") as partial:
+        partial.write_text("a")
+    assert len(flushed) == 1
+    with atomic_file(tmp_path / "b.txt") as partial:
+        partial.write_text("b")
+    assert len(flushed) == 2
