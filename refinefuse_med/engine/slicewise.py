@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["SliceRunner", "Stack"]
 
 _PIXELS_AT_ONCE: Final = {"cpu": 2**16, "mps": 2**20, "cuda": 2**22}
-"""Pixels of a batch by device, where the user does not say. On a CPU one slice of 256 x 256: its
-features stay in the cache, which makes it a third faster than four slices at a time."""
+"""Pixels of a batch by device, where the user does not say. On a CPU one slice of 256 x 256: more
+is no faster, and takes more memory (docs/performance.md)."""
 
 _BYTES_A_PIXEL: Final = 800
 """Memory that the network takes for a pixel of a batch in float32, at its peak: 702 counted."""
