@@ -66,7 +66,7 @@ def test_a_registration_judged_failed_stops_it_and_leaves_nothing(
     from refinefuse_med.registration import RegistrationResult
 
     failed = RegistrationResult("rigid", "failed", {}, np.eye(4), 0.0)
-    monkeypatch.setattr("refinefuse_med.pipeline.registration.register", lambda *_: failed)
+    monkeypatch.setattr("refinefuse_med.pipeline.registration.register", lambda *_, **__: failed)
     paths = {role: str(path) for role, path in files.items()}
     with pytest.raises(RuntimeError) as caught:
         run_bundle("inference", **paths, output_dir=str(tmp_path / "out"))
