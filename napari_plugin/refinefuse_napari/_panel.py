@@ -19,14 +19,16 @@ from refinefuse_napari import _texts as texts
 from refinefuse_napari._bridge import expect_oblique_layers
 from refinefuse_napari._controller import State
 from refinefuse_napari._estimate import Eta
+from refinefuse_napari._keys import bind_keys
 from refinefuse_napari._session import Session
 from refinefuse_napari._settings import read_settings
-from refinefuse_napari._widgets import Section, bind_keys, button, note, row
+from refinefuse_napari._widgets import Section, button, note, row
 from refinefuse_napari.sections.align import Align
 from refinefuse_napari.sections.check import Check
 from refinefuse_napari.sections.export import Export
 from refinefuse_napari.sections.fuse import Fuse
 from refinefuse_napari.sections.inputs import Inputs
+from refinefuse_napari.sections.readout import Readout
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -54,6 +56,7 @@ class FusionPanel(QWidget):
         settings = read_settings()
         self.fuse = Fuse(self.session, settings)
         self.check = Check(self.session)
+        self.readout = Readout(self.session)
         self.export = Export(self.session, settings.new_folder())
         self._build()
         self.setAcceptDrops(True)
@@ -109,6 +112,7 @@ class FusionPanel(QWidget):
     def _refresh(self) -> None:
         for section in self.sections:
             section.refresh()
+        self.readout.refresh()
         controller = self.session.controller
         running = controller.state is State.RUNNING
         self.cancel.setEnabled(running)
@@ -157,7 +161,7 @@ class FusionPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(scroll, 1)
-        layout.addWidget(self.check.readout)
+        layout.addWidget(self.readout)
         layout.addWidget(row(self.progress, self.cancel))
         layout.addWidget(self.said)
         layout.addWidget(self.details)

@@ -32,22 +32,16 @@ class Session(QObject):
 
     Attributes
     ----------
-    viewer : napari.Viewer
-    controller : Controller
-    models : Models
-    job : Job
+    viewer, controller, models, job
     machine : Machine or None
         None until it is measured.
     details : str
         Of the last error, for a bug report.
 
-    Signals
-    -------
-    changed
-        The controller, the options or the pair.
     """
 
     changed = Signal()
+    """The controller, the options or the pair."""
 
     def __init__(self, viewer: Viewer, parent: QObject) -> None:
         super().__init__(parent)

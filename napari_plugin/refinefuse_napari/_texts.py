@@ -26,7 +26,6 @@ NOT_OURS: Final = "neither a NIfTI file nor DICOM (a file, or a folder or zip wi
 SEE_FUSE: Final = "mend it under Fuse, More"
 NO_BLEND: Final = "press Classic overlay first"
 NO_FOLDER: Final = "choose a folder to write to"
-NO_SLICE: Final = "the view is outside the anatomical scan"
 VIEW_IN_2D: Final = "turn the 3D view off (Ctrl+Y)"
 
 # What the pair is said to be.

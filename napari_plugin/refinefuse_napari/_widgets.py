@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, get_args
 
-from qtpy.QtCore import QObject, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -24,7 +23,6 @@ from qtpy.QtWidgets import (
 from refinefuse_napari import _texts as texts
 
 if TYPE_CHECKING:
-    from napari.viewer import Viewer
     from pydantic import BaseModel
 
 __all__ = [
@@ -32,7 +30,6 @@ __all__ = [
     "Chip",
     "Fold",
     "Section",
-    "bind_keys",
     "button",
     "choice",
     "note",
@@ -144,7 +141,7 @@ def form(parent: QWidget) -> QFormLayout:
 
 
 def button(text: str, action: Callable[[], None], key: str) -> QPushButton:
-    """A push button with its tooltip, which names its shortcut (see `bind_keys`)."""
+    """A push button with its tooltip, which names its shortcut (see `_keys`)."""
     made = QPushButton(text)
     made.clicked.connect(lambda: action())
     tip = texts.TIPS[key]
@@ -153,34 +150,6 @@ def button(text: str, action: Callable[[], None], key: str) -> QPushButton:
     made.setToolTip(tip)
     made.setAccessibleDescription(tip)
     return made
-
-
-def bind_keys(viewer: Viewer, owner: QObject, buttons: Mapping[str, QPushButton]) -> None:
-    """Let the keys of `_texts` press these buttons, wherever in the window the focus is.
-
-    Keys of napari's own and not shortcuts of Qt, which its canvas keeps to itself. They are
-    given back when `owner` goes.
-    """
-    keys = [texts.SHORTCUTS[name] for name in buttons]
-    for key, pressed in zip(keys, buttons.values(), strict=True):
-        viewer.bind_key(key, _pressing(pressed), overwrite=True)
-
-    def give_back() -> None:
-        for key in keys:
-            viewer.bind_key(key, None, overwrite=True)
-
-    owner.destroyed.connect(give_back)
-
-
-def _pressing(pressed: QPushButton) -> Callable[[Viewer], None]:
-    known = weakref.ref(pressed)
-
-    def press(viewer: Viewer) -> None:
-        alive = known()
-        if alive is not None:
-            alive.click()
-
-    return press
 
 
 def choice(config: type[BaseModel], name: str, chosen: Callable[[str], None]) -> QComboBox:

@@ -222,12 +222,12 @@ def test_the_values_of_both_scans_stand_under_the_cursor(viewer, panel, press):
     index = (6, 10, 12)
     viewer.dims.set_point(0, mr.data_to_world(index)[0])
     viewer.cursor.position = mr.data_to_world(index)
-    panel.check.cursor_moved(viewer)
-    lines = panel.check.values.text().splitlines()
+    panel.readout.cursor_moved(viewer)
+    lines = panel.readout.values.text().splitlines()
     assert lines[0].startswith("MR: ")
     assert lines[1].startswith("PT: ")
     assert lines[2].endswith(" mm")
-    assert not panel.check.bar.isHidden()
+    assert not panel.readout.bar.isHidden()
 
 
 def test_swiping_shows_a_part_of_the_fusion_without_a_copy(viewer, panel, press):

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSlider
 
 from refinefuse_med.errors import RefineFuseError
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._compare import COMPARISONS, Comparison, compare
 from refinefuse_napari._controller import Action
-from refinefuse_napari._cursor import shown_index, view_of
+from refinefuse_napari._cursor import view_of
 from refinefuse_napari._results import bring_forward, drop_views, find_result, show_result
 from refinefuse_napari._swipe import swipe_layer
-from refinefuse_napari._values import values_at
 from refinefuse_napari._widgets import Section, button, note, row
 from refinefuse_napari._work import RECORD, Alignment, Outcome, contribution
 from refinefuse_napari._worker import Latest, Work
-from refinefuse_napari.sections.colourbar import ColourBar
 
 if TYPE_CHECKING:
     from napari.layers import Image
-    from napari.viewer import Viewer
 
     from refinefuse_napari._session import Session
 
@@ -39,7 +35,7 @@ _LABELS: dict[Comparison, str] = {
 
 
 class Check(Section):
-    """Views of the pair, a swipe, the values under the cursor, and the colour bar."""
+    """Views of the pair, and a swipe."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(texts.CHECK)
@@ -54,21 +50,12 @@ class Check(Section):
         self.reason = note()
         self.swipe = _slider(texts.TIPS["swipe"], 100, self._swipe)
         self.opacity = _slider(texts.TIPS["opacity"], 100, self._set_opacity)
-        self.values = note(texts.NO_VALUES)
-        self.bar = ColourBar()
         checkerboard, edges, blend = self.compare.values()
         self.form.addRow(row(checkerboard, edges))
         self.form.addRow(row(blend, self.contribution))
         self.form.addRow("Swipe", self.swipe)
         self.form.addRow("Fused – classic", self.opacity)
         self.form.addRow(self.reason)
-        # Shown below all sections: what is under the cursor is wanted at every step.
-        self.readout = QWidget()
-        column = QVBoxLayout(self.readout)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.values)
-        column.addWidget(self.bar)
-        _follow_cursor(session.viewer, self)
 
     def refresh(self) -> None:
         """Say what can be done."""
@@ -86,8 +73,6 @@ class Check(Section):
         self.opacity.setEnabled(no_blend is None)
         self._explain(no_view, no_share, no_blend)
         self._follow()
-        self.bar.show_scale(controller.scale)
-        self.values.setText(texts.MOVE_CURSOR if controller.alignment else texts.NO_VALUES)
 
     def _follow(self) -> None:
         """Make the views that are seen again, where the alignment is another than theirs."""
@@ -174,32 +159,6 @@ class Check(Section):
         if fused is not None:
             fused.visible = True
         blend.visible, blend.opacity = True, percent / 100
-
-    def cursor_moved(self, viewer: Viewer, event: object = None) -> None:
-        """Say what both scans hold there."""
-        alignment, layer = self._session.controller.alignment, self._session.anatomical
-        if alignment is None or layer is None:
-            return
-        view = view_of(viewer.dims)
-        if view.normal is None:
-            return
-        place = viewer.cursor.position[-3:]
-        text = values_at(alignment, shown_index(layer, view, place))
-        self.values.setText(text or texts.MOVE_CURSOR)
-
-
-def _follow_cursor(viewer: Viewer, section: Check) -> None:
-    """Call `section` when the cursor moves, as long as it lives."""
-    known = weakref.ref(section)
-
-    def moved(viewer: Viewer, event: object) -> None:
-        alive = known()
-        if alive is not None:
-            alive.cursor_moved(viewer, event)
-
-    callbacks = viewer.mouse_move_callbacks
-    callbacks.append(moved)
-    section.destroyed.connect(lambda: callbacks.remove(moved) if moved in callbacks else None)
 
 
 def _slider(tip: str, value: int, moved: Callable[[int], None]) -> QSlider:

@@ -122,10 +122,8 @@ class Fuse(Section):
         self.preview = ActionButton("Live preview", self._toggle, "preview", checkable=True)
         self.fuse = ActionButton("Fuse", self.run, "fuse")
         self.device_words, self.memory = note(texts.LOOKING), note()
-        self.form.addRow(self.preview)
-        self.form.addRow(self.fuse)
-        self.form.addRow(self.device_words)
-        self.form.addRow(self.memory)
+        for widget in (self.preview, self.fuse, self.device_words, self.memory):
+            self.form.addRow(widget)
 
     def _toggle(self) -> None:
         if self.preview.button.isChecked():
@@ -136,7 +134,7 @@ class Fuse(Section):
         drop_views(self._session.viewer.layers, {"preview"})
 
     def _why_no_preview(self) -> str | None:
-        """Why there can be no preview; None also while other work is running."""
+        """Why there can be no preview."""
         controller, session = self._session.controller, self._session
         alignment = controller.alignment
         if alignment is None:
@@ -160,8 +158,8 @@ class Fuse(Section):
         busy = controller.why_not(Action.PREVIEW)
         if not self.preview.button.isChecked() or busy or self._why_no_preview():
             return
-        view = view_of(session.viewer.dims)
-        axis, layer = view.normal, session.anatomical
+        view, layer = view_of(session.viewer.dims), session.anatomical
+        axis = view.normal
         if axis is None or layer is None or alignment is None:
             return
         index = round(float(shown_index(layer, view)[axis]))
