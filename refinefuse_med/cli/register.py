@@ -76,11 +76,10 @@ Examples:
 @click.option(
     "--control-spacing",
     "control_spacing_mm",
-    type=float,
+    type=click.FloatRange(10, 200),
     default=30.0,
     show_default=True,
-    metavar="MM",
-    help="With --method deformable: distance of the control points; 10 to 200.",
+    help="With --method deformable: distance of the control points, mm.",
 )
 @seed_option
 @if_exists_option

@@ -232,6 +232,22 @@ def test_scans_apart_from_each_other_fail_by_their_headers(scans, tmp_path, caps
     assert record["registration"]["verdict"] == "failed"
 
 
+@pytest.mark.parametrize(("slope", "status"), [(0.2, 0), (30.0, 4)])
+def test_axes_that_are_not_at_right_angles_are_straightened_and_said_or_refused(
+    slope, status, scans, tmp_path, capsys, head_pair
+):
+    affine = affine_ras(head_pair[0]).copy()
+    affine[:3, 2] += slope * affine[:3, 1]
+    sheared = tmp_path / "mr_sheared.nii"
+    nib.save(nib.Nifti1Image(head_pair[0].as_tensor()[0].numpy(), affine), sheared)
+    pair = [scans / "mr.nii.gz", sheared, "-o", tmp_path / "out", "--method", "none"]
+    ended, printed = _run(["register", *pair], capsys)
+    told = [line for line in printed.err.splitlines() if "shear" in line or "right angles" in line]
+    assert len(told) == 1
+    assert ended == status
+    assert (tmp_path / "out").exists() == (status == 0)
+
+
 def test_scans_of_two_patients_are_warned_of_by_what_differs(tmp_path, capsys):
     for patient in ("MAIER-1", "HUBER-2"):
         sample = ["sample-data", tmp_path / patient, "--dicom", "--patient", patient]
