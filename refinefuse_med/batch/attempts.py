@@ -19,7 +19,7 @@ __all__ = ["MAX_LOST_WORKERS", "Attempts"]
 
 MAX_ATTEMPTS: Final = 2
 
-MAX_LOST_WORKERS: Final = 8
+MAX_LOST_WORKERS: Final = 30
 """How often a worker may be lost under a pair, without a last word, before it is given up."""
 
 _last_words: dict[Path, Any] = {}

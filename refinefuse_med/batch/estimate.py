@@ -10,11 +10,11 @@ from refinefuse_med.io import SeriesEntry
 
 __all__ = ["Estimate", "estimate_of"]
 
-BASE_MB: Final = 700
-"""A worker with PyTorch, MONAI and the network, and nothing to do."""
-BYTES_PER_ANATOMICAL_VOXEL: Final = 60
+BASE_MB: Final = 900
+"""A worker with PyTorch, MONAI and the network, and what a registration takes."""
+BYTES_PER_ANATOMICAL_VOXEL: Final = 150
 BYTES_PER_FUNCTIONAL_VOXEL: Final = 30
-"""Peak above the base."""
+"""Peak above the base; measured on the sample."""
 
 REGISTRATION_SECONDS: Final = 8.0
 SECONDS_PER_MILLION_VOXELS: Final = 3.0

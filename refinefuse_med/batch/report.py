@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from refinefuse_med.batch.journal import Journal
 from refinefuse_med.batch.outcome import Outcome
 from refinefuse_med.batch.plan import BatchPlan, Pair, Scan
 from refinefuse_med.batch.watcher import Watcher
+from refinefuse_med.errors import OutputError
 from refinefuse_med.io import atomic_file, write_json
 from refinefuse_med.io.wording import RESEARCH_ONLY
 
@@ -50,6 +52,9 @@ _MOST_REASONS: Final = 50
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """What makes a spreadsheet take a text for a formula."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -210,7 +215,10 @@ class Recorder(Watcher):
         if now - self._record < RECORD_EVERY_S:
             return
         page = now - self._page >= PAGE_EVERY_S
-        self._reporter.write(page=page)
+        try:
+            self._reporter.write(page=page)
+        except OutputError as error:  # the run itself may still be able to go on
+            log.warning("%s", error)
         self._record = time.monotonic()
         if page:
             self._page = self._record

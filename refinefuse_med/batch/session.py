@@ -17,6 +17,7 @@ from refinefuse_med.batch.report import Recorder, Reporter
 from refinefuse_med.batch.run import run_pairs
 from refinefuse_med.batch.watcher import Stop, Watcher
 from refinefuse_med.config import FusionConfig, OutputConfig
+from refinefuse_med.errors import OutputError
 from refinefuse_med.network import weights_info
 from refinefuse_med.pseudonyms import Pseudonyms
 
@@ -161,7 +162,11 @@ class _Session:
                 watchers=(*watchers, Recorder(reporter)),
                 stop=stop,
             )
-        reporter.write()
+        try:
+            reporter.write()
+        except OutputError:
+            if not result.stopped:  # else that is the reason, and it is told
+                raise
         outcomes = tuple(self.journal.outcome_of(pair) for pair in pairs)
         return dataclasses.replace(result, outcomes=outcomes)
 

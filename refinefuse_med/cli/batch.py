@@ -111,8 +111,9 @@ def batch(
         pseudonyms=Pseudonyms.from_file(options["key"]),
         exclude=(out, root / UNFINISHED),
     )
+    plan = None if options["watch"] and not dry_run else planned()
     if dry_run:
-        plan = planned()
+        assert plan is not None
         if as_json:
             print_json(plan.to_dict())
         else:
@@ -130,14 +131,14 @@ def batch(
         identify=options["identify"],
     )
     with watching(options) as watcher, stopping() as stop:
-        if options["watch"]:
+        if plan is None:
             arrivals = Arrivals(root, options["settle"])
             arrived = partial(planned, is_arriving=arrivals.is_arriving, cache={})
             plans = plans_of_arrivals(arrivals, arrived, lambda: stop.handing_out)
             log.info("watching %s; Ctrl-C ends it", root)
             result = watch_folder(plans, out, config, output, how, watchers=[watcher], stop=stop)
         else:
-            result = run_batch(planned(), out, config, output, how, watchers=[watcher], stop=stop)
+            result = run_batch(plan, out, config, output, how, watchers=[watcher], stop=stop)
     if as_json:
         print_json({"pairs": [dataclasses.asdict(outcome) for outcome in result.outcomes]})
     else:

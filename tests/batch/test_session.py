@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from refinefuse_med.batch.session import BatchOptions, run_batch
 from refinefuse_med.cli.main import main
 from refinefuse_med.config import FusionConfig, OutputConfig, RegistrationConfig
 from refinefuse_med.io import write_nifti
+from refinefuse_med.sample import make_sample
 from refinefuse_med.volume import like
 
 AS_IS = FusionConfig(registration=RegistrationConfig(method="none"))
@@ -124,6 +126,43 @@ def test_a_folder_without_pairs_ends_with_3(archive, tmp_path, capsys):
         main(["batch", str(archive), "-o", str(tmp_path / "out")])
     assert ended.value.code == 3
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def _bad_tree(kind, root):
+    root.mkdir()
+    if kind == "empty":
+        return
+    if kind == "junk":
+        for number in range(1000):
+            (root / f"<script>{number};.. .dcm").write_bytes(bytes([number % 256]) * number)
+    if kind == "loop":
+        (root / "again").symlink_to(root)
+        (root / "nowhere").symlink_to(root / "gone")
+    if kind == "half-written":
+        make_sample(root / "study", dicom=True)
+        for path in (root / "study" / "MR").iterdir():
+            path.write_bytes(path.read_bytes()[:-1000])
+        for name in ("CT", "NM"):
+            shutil.rmtree(root / "study" / name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "said"),
+    [
+        ("empty", 1, "the folder is empty"),
+        ("junk", 3, "no pair among 0 series"),
+        ("loop", 3, "no pair among 0 series"),
+        ("half-written", 3, "no pair among 2 series, 1 of them usable"),
+    ],
+)
+def test_a_bad_tree_ends_with_one_line_and_no_output(tmp_path, capsys, kind, status, said):
+    _bad_tree(kind, tmp_path / "tree")
+    with pytest.raises(SystemExit) as ended:
+        main(["batch", str(tmp_path / "tree"), "-o", str(tmp_path / "out")])
+    assert ended.value.code == status
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
