@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import sys
 from collections import Counter
 from functools import partial
@@ -145,7 +146,8 @@ def batch(
         _print_result(result, out)
     if result.stopped or result.interrupted:
         why = result.stopped or "stopped on request"
-        log.error("%s; what is done is kept: run the same command again to go on", why)
+        level = logging.ERROR if result.stopped else logging.WARNING
+        log.log(level, "%s; what is done is kept: run the same command again to go on", why)
     ctx.exit(result.exit_status)
 
 

@@ -54,11 +54,12 @@ class _Bars(_Lines):
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        self._all = progress.add_task("pairs", total=None)
         self._tasks: dict[str, TaskID] = {}
 
     def begin(self, total: int, done: int, pool: Pool) -> None:
         super().begin(total, done, pool)
-        self._all = self._progress.add_task("pairs", total=total, completed=done)
+        self._progress.reset(self._all, total=total, completed=done)
 
     def stage(self, name: str, stage: str, fraction: float) -> None:
         if name not in self._tasks:
