@@ -29,17 +29,35 @@ class LoadVolume(Transform):
         Which series is preferred where a folder holds several.
     modality : str, optional
         DICOM modality code, for files that do not say.
+    series_uid : str, optional
+        ``UID`` of the series, or ``UID#N`` where it holds several volumes.
+    allow_gaps : bool
+        Interpolate missing slices, which are refused otherwise.
     """
 
     backend = [TransformBackends.NUMPY]  # noqa: RUF012  (MONAI's form)
 
-    def __init__(self, role: Role | None = None, modality: str | None = None) -> None:
+    def __init__(
+        self,
+        role: Role | None = None,
+        modality: str | None = None,
+        series_uid: str | None = None,
+        allow_gaps: bool = False,
+    ) -> None:
         self.role = role
         self.modality = modality
+        self.series_uid = series_uid
+        self.allow_gaps = allow_gaps
 
     def __call__(self, path: str | Path) -> MetaTensor:
         """Read the volume at `path`."""
-        return load_volume(path, role=self.role, modality=self.modality)
+        return load_volume(
+            path,
+            role=self.role,
+            modality=self.modality,
+            series_uid=self.series_uid,
+            allow_gaps=self.allow_gaps,
+        )
 
 
 class LoadVolumed(MapTransform):
@@ -49,9 +67,11 @@ class LoadVolumed(MapTransform):
     ----------
     keys : key or sequence of keys
         Of paths.
-    modality, role : str or sequence of str, optional
+    modality, role, series_uid : str or sequence of str, optional
         As of `LoadVolume`; one for all keys, or one for each. Without a role, a key named
         ``anatomical`` or ``functional`` prefers a series of that role.
+    allow_gaps : bool
+        As of `LoadVolume`.
     """
 
     backend = LoadVolume.backend
@@ -62,13 +82,15 @@ class LoadVolumed(MapTransform):
         modality: str | Sequence[str | None] | None = None,
         role: Role | Sequence[Role | None] | None = None,
         allow_missing_keys: bool = False,
+        *,
+        series_uid: str | Sequence[str | None] | None = None,
+        allow_gaps: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        roles = ensure_tuple_rep(role, len(self.keys))
-        modalities = ensure_tuple_rep(modality, len(self.keys))
+        given = (ensure_tuple_rep(each, len(self.keys)) for each in (role, modality, series_uid))
         self.loaders = [
-            LoadVolume(role or _ROLES.get(key), modality)
-            for key, role, modality in zip(self.keys, roles, modalities, strict=True)
+            LoadVolume(role or _ROLES.get(key), modality, uid, allow_gaps)
+            for key, role, modality, uid in zip(self.keys, *given, strict=True)
         ]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

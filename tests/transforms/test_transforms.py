@@ -194,3 +194,12 @@ def test_a_folder_that_is_there_may_be_skipped(head_pair, tmp_path):
     assert len(before) == picture.shape[-1]
     assert SaveFused(tmp_path, "nifti", "skip")(picture, "case") is picture
     assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == before
+
+
+def test_each_key_may_name_its_volume_of_several(tmp_path, oblique):
+    frames = np.stack([np.full((6, 7, 5), value, np.float32) for value in (1.0, 2.0)], axis=-1)
+    frames[0, 0, 0] = 0
+    nib.save(nib.Nifti1Image(frames, oblique), tmp_path / "frames.nii")
+    load = LoadVolumed(["first", "second"], series_uid=["#1", "#2"])
+    loaded = load({"first": tmp_path / "frames.nii", "second": tmp_path / "frames.nii"})
+    assert [float(loaded[key].max()) for key in ("first", "second")] == [1.0, 2.0]
