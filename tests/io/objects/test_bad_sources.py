@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import contextmanager
 
 import numpy as np
 import pydicom
@@ -87,19 +88,24 @@ def test_frame_of_reference_that_no_header_has_is_begun_and_shared(tmp_path, obl
     assert uids.pop().startswith("2.25.")
 
 
-@pytest.fixture
+@contextmanager
 def small_files():
-    """A disk on which no file becomes longer than 300 bytes."""
+    """A disk on which no file becomes longer than 300 bytes; pytest's own log is one, too."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("options", [None, ALL], ids=["slices", "maps"])
-def test_a_disk_that_cannot_hold_it_is_told_in_one_line(tmp_path, oblique, options, small_files):
-    with pytest.raises(OutputError, match="cannot hold a file this large") as caught:
+def test_a_disk_that_cannot_hold_it_is_told_in_one_line(tmp_path, oblique, options):
+    with (
+        pytest.raises(OutputError, match="cannot hold a file this large") as caught,
+        small_files(),
+    ):
         _write(tmp_path, oblique, options)
     assert "\n" not in str(caught.value)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -115,9 +121,10 @@ def test_a_full_disk_is_told_in_one_line(tmp_path, oblique, monkeypatch):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_itk_on_a_disk_that_cannot_hold_it(tmp_path, oblique, small_files):
-    with pytest.raises(OutputError) as caught:
-        write_itk(functional(oblique, "PT", "SUVbw"), tmp_path / "a.mha")
+def test_itk_on_a_disk_that_cannot_hold_it(tmp_path, oblique):
+    volume = functional(oblique, "PT", "SUVbw")
+    with pytest.raises(OutputError) as caught, small_files():
+        write_itk(volume, tmp_path / "a.mha")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
