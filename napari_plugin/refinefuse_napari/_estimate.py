@@ -19,8 +19,9 @@ BYTES_PER_MOVING_VOXEL: Final = 8
 """Peak of a fusion in colour over what the process holds before it; measured at 128 to 288
 voxels a side (`tests/napari/test_estimate.py` holds them against a run)."""
 
-BASE_BYTES: Final = 2e8
-"""What a run takes whatever its size: registration, and the network's own working memory."""
+BASE_BYTES: Final = 6e8
+"""What a run takes whatever its size: registration, the network's own working memory, and freed
+memory that the engine keeps from slice to slice."""
 
 _TRIAL_PIXELS: Final = 128
 _TRUSTED_FRACTION: Final = 0.03

@@ -15,7 +15,7 @@ from monai.utils import TraceKeys, TransformBackends
 from numpy.typing import NDArray
 
 from refinefuse_med.config import RegistrationConfig, RegistrationMethod
-from refinefuse_med.errors import RegistrationFailedError, UsageError
+from refinefuse_med.errors import RegistrationFailedError
 from refinefuse_med.pipeline import RegisteredPair, register_pair
 from refinefuse_med.registration import Deformation, composite, resample_to
 from refinefuse_med.transforms.metadata import require_geometry, with_history_of
@@ -47,8 +47,7 @@ class CoRegister(InvertibleTransform):
     """Register a moving volume onto a fixed one, and resample it on the fixed grid.
 
     The registered volume remembers the operation: `inverse` brings it, or a label that was
-    drawn on the fixed grid and has its ``applied_operations``, to the grid that moving had;
-    not of a deformable registration.
+    drawn on the fixed grid and has its ``applied_operations``, to the grid that moving had.
 
     Parameters
     ----------
@@ -87,7 +86,6 @@ class CoRegister(InvertibleTransform):
             "fixed_to_moving_lps": pair.registration.matrix_fixed_to_moving_lps.tolist(),
             "shape": list(grid.shape),
             "affine_ras": grid.affine_ras.tolist(),
-            "deformed": pair.registration.deformation is not None,
         }
         if (deformation := pair.registration.deformation) is not None:
             info["coefficients"] = torch.as_tensor(deformation.coefficients)
@@ -100,16 +98,7 @@ class CoRegister(InvertibleTransform):
         """Resample a volume, or a label of any channels, on the grid that moving had.
 
         Integers and booleans are taken for labels, and keep their type and their values.
-
-        Raises
-        ------
-        UsageError
-            The registration was deformable, which has no inverse here.
         """
-        if self.get_most_recent_transform(data)[TraceKeys.EXTRA_INFO]["deformed"]:
-            raise UsageError(
-                "a deformable registration cannot be inverted", hint="register by rigid or affine"
-            )
         info = self.pop_transform(data)[TraceKeys.EXTRA_INFO]
         grid = Grid(tuple(info["shape"]), np.asarray(info["affine_ras"]))
         moving_to_fixed = _way_back(info)

@@ -77,10 +77,11 @@ def test_stacks_and_missing_files_are_not_ours(tmp_path):
     assert get_reader(str(tmp_path / "absent.nii")) is None
 
 
-def test_a_single_slice_is_refused_in_one_line():
-    with pytest.raises(InputError) as caught:
-        read(get_testdata_file("CT_small.dcm"))
-    assert "\n" not in str(caught.value)
+def test_a_single_slice_is_shown_with_a_warning():
+    ((data, attributes, _),) = read(get_testdata_file("CT_small.dcm"))
+    assert data.shape == (1, 128, 128)
+    (warning,) = attributes["metadata"][METADATA]["source"].warnings
+    assert "a single slice: its thickness is taken" in warning
 
 
 def test_a_real_study_gives_the_best_series_of_each_modality(shared_data):

@@ -204,8 +204,6 @@ def test_what_cannot_be_registered_is_refused_in_one_line(pair: Pair):
     data[0, 3, 3, 3] = np.nan
     with pytest.raises(InputError, match="NaN"):
         register(make_volume(data, affine), moving)
-    with pytest.raises(UsageError, match="deformable"):
-        register(fixed, moving, RegistrationConfig(method="deformable"))
 
 
 def test_it_tells_of_its_progress(mild):

@@ -6,9 +6,6 @@ import torch
 from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.transforms import Compose, Invertd, Spacingd
 
-from refinefuse_med.errors import UsageError
-from refinefuse_med.registration import RegistrationResult
-from refinefuse_med.registration.deformation import Deformation
 from refinefuse_med.transforms import CoRegister, CoRegisterd, FuseVolumesd, LoadVolumed
 from refinefuse_med.volume import grid_of, like
 
@@ -112,16 +109,3 @@ def test_a_label_on_the_fused_volume_also_inverts_to_the_anatomical_grid(files, 
     made["label"] = (made["fused"][:1] > 100).to(torch.uint8)
     back = Invertd("label", line, orig_keys="anatomical")(made)["label"]
     assert grid_of(back).same_as(grid_of(LoadVolumed("anatomical")(files)["anatomical"]))
-
-
-def test_a_deformation_is_not_inverted_by_its_rigid_part(head_pair, known_pose, monkeypatch):
-    lattice = np.diag([60.0, 60, 60, 1])
-    lattice[:3, 3] = -150
-    deformation = Deformation(np.zeros((3, 6, 6, 6)), lattice)
-    known = RegistrationResult("deformable", "ok", {}, known_pose, 0.0, deformation=deformation)
-    monkeypatch.setattr("refinefuse_med.pipeline.registration.register", lambda *_, **__: known)
-    register = CoRegister("deformable")
-    registered = register(*head_pair).registered
-    with pytest.raises(UsageError, match="cannot be inverted; register by rigid or affine"):
-        register.inverse(registered)
-    assert len(registered.applied_operations) == 1
