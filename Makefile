@@ -38,7 +38,7 @@ demo: $(VENV)/.base
 	@echo "Look at $(DEMO)/fused/preview.png first."
 
 test: $(VENV)/.dev
-	./scripts/with-display $(BIN)/python -m pytest
+	./scripts/with-display $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
