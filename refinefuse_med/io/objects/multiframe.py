@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 from monai.data import MetaTensor
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
@@ -26,12 +25,12 @@ from refinefuse_med.io.objects.references import (
     list_references,
     source_images,
 )
-from refinefuse_med.io.objects.slices import decimals, place, save_instance, set_pixels
+from refinefuse_med.io.objects.slices import planes_of, save_instance, set_pixels
 from refinefuse_med.io.objects.uids import new_uid
-from refinefuse_med.volume import Grid, SourceHeader, grid_of
+from refinefuse_med.volume import SourceHeader, grid_of
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 __all__ = ["write_multiframe_capture"]
 
@@ -105,9 +104,10 @@ def write_multiframe_capture(
     instance.PatientOrientation = None
     if not is_colour:
         _map_to_display(instance)
-    _list_frames(instance, grid, pixels)
+    planes = planes_of(grid)
+    _list_frames(instance, planes)
     sources = source_images(grid, source, functional, matrix_fixed_to_moving_lps)
-    _add_functional_groups(instance, grid, sources)
+    _add_functional_groups(instance, planes, sources)
     list_references(instance, (source, functional), sources)
     set_pixels(instance, pixels)
     return save_instance(instance, Path(path))
@@ -121,19 +121,15 @@ def _map_to_display(instance: Dataset) -> None:
     instance.RescaleType = "US"
 
 
-def _list_frames(instance: Dataset, grid: Grid, pixels: NDArray[np.generic]) -> None:
+def _list_frames(instance: Dataset, planes: Sequence[Dataset]) -> None:
     """Add the multi-frame and the vector modules (PS3.3 C.7.6.6, C.8.6.4)."""
-    instance.NumberOfFrames = len(pixels)
+    instance.NumberOfFrames = len(planes)
     instance.FrameIncrementPointer = Tag("SliceLocationVector")
-    lps = grid.affine_lps
-    normal = np.cross(lps[:3, 0], lps[:3, 1])
-    normal /= np.linalg.norm(normal)
-    heights = [float(normal @ (lps[:3, 2] * k + lps[:3, 3])) for k in range(len(pixels))]
-    instance.SliceLocationVector = decimals(heights)
+    instance.SliceLocationVector = [plane.SliceLocation for plane in planes]
 
 
 def _add_functional_groups(
-    instance: Dataset, grid: Grid, sources: Sequence[Sequence[Dataset]]
+    instance: Dataset, planes: Sequence[Dataset], sources: Sequence[Sequence[Dataset]]
 ) -> None:
     """Add the Multi-frame Functional Groups and Dimension modules (PS3.3 C.7.6.16, C.7.6.17)."""
     organization = Dataset()
@@ -146,7 +142,7 @@ def _add_functional_groups(
     instance.DimensionIndexSequence = [index]
     instance.DimensionOrganizationType = "3D"
 
-    first, *_ = planes = [_plane(grid, k) for k in range(grid.shape[2])]
+    first = planes[0]
     shared = Dataset()
     shared.PixelMeasuresSequence = [
         _only(first, "PixelSpacing", "SliceThickness", "SpacingBetweenSlices")
@@ -156,12 +152,6 @@ def _add_functional_groups(
     instance.PerFrameFunctionalGroupsSequence = [
         _frame(plane, k, sources[k]) for k, plane in enumerate(planes)
     ]
-
-
-def _plane(grid: Grid, k: int) -> Dataset:
-    plane = Dataset()
-    place(plane, grid, k)
-    return plane
 
 
 def _only(dataset: Dataset, *keywords: str) -> Dataset:

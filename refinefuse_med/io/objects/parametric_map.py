@@ -21,7 +21,7 @@ from refinefuse_med.io.objects.references import (
     list_references,
     source_images,
 )
-from refinefuse_med.io.objects.slices import place, save_instance
+from refinefuse_med.io.objects.slices import planes_of, save_instance
 from refinefuse_med.io.objects.uids import new_uid
 from refinefuse_med.volume import Grid, Keys, SourceHeader, get_meta, grid_of
 
@@ -154,11 +154,7 @@ def _build(
     import highdicom as hd
 
     low, high = window or (float(values.min()), float(values.max()))
-    planes = []
-    for k in range(len(values)):
-        plane = Dataset()
-        place(plane, grid, k)
-        planes.append(plane)
+    planes = planes_of(grid)
     position = [
         hd.PlanePositionSequence("PATIENT", [float(v) for v in p.ImagePositionPatient])
         for p in planes

@@ -24,6 +24,7 @@ __all__ = [
     "decimals",
     "make_folder",
     "place",
+    "planes_of",
     "save_instance",
     "set_pixels",
     "show",
@@ -109,6 +110,14 @@ def place(instance: Dataset, grid: Grid, k: int) -> None:
     normal = np.cross(directions[:, 0], directions[:, 1])
     instance.SliceLocation = decimals([float(normal @ position)])[0]
     instance.PatientOrientation = [_DICOM_LETTERS.get(c, c) for c in grid.orientation[:2]]
+
+
+def planes_of(grid: Grid) -> list[Dataset]:
+    """Make the Image Plane module of every slice."""
+    planes = [Dataset() for _ in range(grid.shape[2])]
+    for k, plane in enumerate(planes):
+        place(plane, grid, k)
+    return planes
 
 
 def decimals(numbers: Iterable[float]) -> list[DSfloat]:
