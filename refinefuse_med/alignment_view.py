@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from monai.data import MetaTensor
 
     from refinefuse_med.registration import RegistrationResult
+    from refinefuse_med.results import ShownPair
 
 __all__ = ["write_alignment"]
 
@@ -24,14 +25,11 @@ _FROM_THE_HEADERS: Final = ("none", "header")
 
 def write_alignment(
     path: Path,
-    *,
     fixed: MetaTensor,
-    grey: torch.Tensor,
     registered: MetaTensor,
-    rgb: torch.Tensor,
-    colormap: str,
-    window: tuple[float, float],
+    shown: ShownPair,
     aligned: RegistrationResult,
+    *,
     moving: MetaTensor | None = None,
 ) -> Path:
     """Write a checkerboard of two scans, and the edges of the fixed one over the moving one.
@@ -45,14 +43,8 @@ def write_alignment(
         A PNG file.
     fixed, registered : MetaTensor, shape (1, I, J, K)
         On one grid.
-    grey : Tensor, shape (I, J, K), in [0, 1]
-        `fixed` in its window.
-    rgb : Tensor, shape (3, I, J, K), in [0, 1]
-        `registered` in its window and palette.
-    colormap : str
-        Name of that palette.
-    window : (float, float)
-        Of `registered`.
+    shown : ShownPair
+        The two as a reader sees them.
     aligned : RegistrationResult
     moving : MetaTensor, shape (1, I, J, K), optional
         As it was before.
@@ -62,22 +54,25 @@ def write_alignment(
     OutputError
         The file cannot be written.
     """
+    grey, rgb, window = shown.grey, shown.rgb, shown.windows["functional"]
     grid = grid_of(fixed)
-    spacing = grid.spacing_mm
-    names = modality_of(fixed), modality_of(registered)
-    edges = f"{names[0]} edges"
+    edges = colour.find_edges(grey, grid.spacing_mm)
+    fixed_name, moving_name = modality_of(fixed), modality_of(registered)
+    is_one_modality = fixed_name == moving_name
     pictures = {
-        names[0] if names[0] != names[1] else f"{names[0]}, fixed": grey[None],
-        names[1] if names[0] != names[1] else f"{names[1]}, moving": rgb,
-        "Checkerboard": colour.checkerboard(grey, rgb, spacing),
+        f"{fixed_name}, fixed" if is_one_modality else fixed_name: grey[None],
+        f"{moving_name}, moving" if is_one_modality else moving_name: rgb,
+        "Checkerboard": colour.checkerboard(grey, rgb, grid.spacing_mm),
     }
+    after = f"{fixed_name} edges"
     if moving is not None and aligned.method not in _FROM_THE_HEADERS:
         as_was, seen = registration.resample_to(moving, grid, np.eye(4))
-        before = colour.colourise(colour.apply_window(as_was.as_tensor()[0], window), colormap)
-        pictures[f"{edges}, before"] = colour.edge_overlay(grey, before * seen, spacing)
-        edges = f"{edges}, after"
-    pictures[edges] = colour.edge_overlay(grey, rgb, spacing)
-    if names[0] == names[1]:
+        scalar = colour.apply_window(as_was.as_tensor()[0], window)
+        before = colour.colourise(scalar, shown.colormap) * seen
+        pictures[f"{fixed_name} edges, before"] = colour.draw_edges(edges, before)
+        after += ", after"
+    pictures[after] = colour.draw_edges(edges, rgb)
+    if is_one_modality:
         other = colour.apply_window(registered.as_tensor()[0], window)
         pictures["Difference"] = colour.difference(grey, other)
     return io.render_alignment(
@@ -85,7 +80,7 @@ def write_alignment(
         {name: _bytes(picture) for name, picture in pictures.items()},
         affine_ras(fixed),
         window_moving=window,
-        colours=colour.palette(colormap),
+        colours=colour.palette(shown.colormap),
         units=get_meta(registered, Keys.UNITS) or "a.u.",
         verdict=aligned.verdict,
         method=aligned.method,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from refinefuse_med import colour, io
+from refinefuse_med import io
 from refinefuse_med.alignment_view import write_alignment
 from refinefuse_med.config import OutputConfig, OutputFormat
 from refinefuse_med.deidentification import deidentify
@@ -84,7 +84,14 @@ def save_result(
         monitor.update("writing", 0.8)
         if config.preview or config.report:
             _write_preview(result, folder / PREVIEW)
-            _write_alignment(result, folder / ALIGNMENT)
+            write_alignment(
+                folder / ALIGNMENT,
+                result.anatomical,
+                result.functional_registered,
+                result.shown,
+                result.registration,
+                moving=result.functional,
+            )
         if config.report:
             _write_report(folder, result.record)
         monitor.update("writing", 1.0)
@@ -191,13 +198,10 @@ def save_registration(
         if shown is not None and (config.preview or config.report):
             write_alignment(
                 folder / ALIGNMENT,
-                fixed=pair.fixed,
-                grey=shown.grey,
-                registered=pair.registered,
-                rgb=shown.rgb,
-                colormap=shown.colormap,
-                window=shown.windows["functional"],
-                aligned=pair.registration,
+                pair.fixed,
+                pair.registered,
+                shown,
+                pair.registration,
                 moving=pair.moving,
             )
         if config.report:
@@ -297,22 +301,6 @@ def _write_preview(result: FusionResult, path: Path) -> None:
             "RefineFuse",
             "Blue {}, orange {}".format(*_modalities(result)),
         ),
-    )
-
-
-def _write_alignment(result: FusionResult, path: Path) -> None:
-    picture = result.picture
-    window = picture.windows["anatomical"]
-    write_alignment(
-        path,
-        fixed=result.anatomical,
-        grey=colour.apply_window(result.anatomical.as_tensor()[0], window),
-        registered=result.functional_registered,
-        rgb=picture.functional_rgb / 255,
-        colormap=picture.colormap,
-        window=picture.windows["functional"],
-        aligned=result.registration,
-        moving=result.functional,
     )
 
 

@@ -19,7 +19,6 @@ from refinefuse_med.config import (
     ColourConfig,
     FusionConfig,
     RegistrationConfig,
-    Window,
 )
 from refinefuse_med.engine import (
     Engine,
@@ -63,6 +62,7 @@ __all__ = [
     "identity_differences",
     "register_pair",
     "show_pair",
+    "windows_of",
 ]
 
 _IDENTITY: Final = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
@@ -208,10 +208,7 @@ def show_pair(
     The pictures are made on the device `place`, the CPU by default.
     """
     place = place or torch.device("cpu")
-    windows = {
-        "anatomical": _window(anatomical, config.anatomical_window, "anatomical"),
-        "functional": _window(functional, config.functional_window, "functional", field_of_view),
-    }
+    windows = windows_of(anatomical, functional, field_of_view, config)
     values, seen = to_device(functional.as_tensor()[0], place), to_device(field_of_view, place)
     scalar = colour.apply_window(values, windows["functional"])
     name = colour.resolve_colormap(config.colormap, modality_of(functional))
@@ -225,10 +222,19 @@ def show_pair(
     )
 
 
-def _window(
-    volume: MetaTensor, window: Window, role: colour.Role, mask: torch.Tensor | None = None
-) -> tuple[float, float]:
-    return colour.auto_window(volume, mask, role=role) if window == "auto" else window
+def windows_of(
+    anatomical: MetaTensor,
+    functional: MetaTensor,
+    field_of_view: torch.Tensor,
+    config: ColourConfig,
+) -> dict[str, tuple[float, float]]:
+    """Window of ``anatomical`` and of ``functional``, in their units: as given, or chosen."""
+    anatomy, function = config.anatomical_window, config.functional_window
+    if anatomy == "auto":
+        anatomy = colour.auto_window(anatomical, role="anatomical")
+    if function == "auto":
+        function = colour.auto_window(functional, field_of_view, role="functional")
+    return {"anatomical": anatomy, "functional": function}
 
 
 def fuse_pair(

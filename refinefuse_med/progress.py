@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from refinefuse_med.errors import CancelledError
 
-__all__ = ["SILENT", "Monitor"]
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+__all__ = ["SILENT", "Monitor", "run_filter"]
 
 
 @dataclass(frozen=True)
@@ -38,3 +42,38 @@ class Monitor:
 
 
 SILENT = Monitor()
+
+
+def run_filter(
+    process: sitk.ImageFilter, image: sitk.Image, monitor: Monitor = SILENT
+) -> sitk.Image:
+    """Run a SimpleITK filter, that stops where the user asks it to.
+
+    Raises
+    ------
+    CancelledError
+        The user asked to stop.
+    """
+    import SimpleITK as sitk
+
+    stopped: list[CancelledError] = []
+
+    def look() -> None:
+        try:
+            monitor.check()
+        except CancelledError as error:
+            stopped.append(error)
+            process.Abort()
+
+    process.AddCommand(sitk.sitkProgressEvent, look)
+    try:
+        result = process.Execute(image)
+    except RuntimeError as error:
+        if stopped:
+            raise stopped[0] from error
+        raise
+    finally:
+        process.RemoveAllCommands()
+    if stopped:
+        raise stopped[0]
+    return result

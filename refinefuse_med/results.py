@@ -111,6 +111,19 @@ class FusionResult:
         return self.picture.fused
 
     @property
+    def shown(self) -> ShownPair:
+        """The two volumes as they were shown to the network and to the reader."""
+        from refinefuse_med import colour
+
+        picture = self.picture
+        return ShownPair(
+            grey=colour.apply_window(self.anatomical.as_tensor()[0], picture.windows["anatomical"]),
+            rgb=picture.functional_rgb / 255,
+            colormap=picture.colormap,
+            windows=picture.windows,
+        )
+
+    @property
     def contribution(self) -> torch.Tensor:
         """Shape (2, I, J, K): the part of the fused luminance that comes from the anatomical
         and from the functional volume; their sum is the fused luminance.

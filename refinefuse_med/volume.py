@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from refinefuse_med.errors import CancelledError, GeometryError, InputError
+from refinefuse_med.errors import GeometryError, InputError
 from refinefuse_med.grid import LPS_FROM_RAS, ORTHOGONALITY_TOLERANCE, Affine, Grid
-from refinefuse_med.progress import SILENT, Monitor
 
 if TYPE_CHECKING:
     import nibabel as nib
@@ -44,7 +43,6 @@ __all__ = [
     "make_volume",
     "modality_of",
     "require_scalar",
-    "run_filter",
     "source_of",
     "to_nibabel",
     "to_sitk",
@@ -338,41 +336,6 @@ def from_sitk(image: sitk.Image, **meta: Any) -> MetaTensor:
     lps[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
     lps[:3, 3] = image.GetOrigin()
     return make_volume(np.ascontiguousarray(array), LPS_FROM_RAS @ lps, **meta)
-
-
-def run_filter(
-    process: sitk.ImageFilter, image: sitk.Image, monitor: Monitor = SILENT
-) -> sitk.Image:
-    """Run a SimpleITK filter, that stops where the user asks it to.
-
-    Raises
-    ------
-    CancelledError
-        The user asked to stop.
-    """
-    import SimpleITK as sitk
-
-    stopped: list[CancelledError] = []
-
-    def look() -> None:
-        try:
-            monitor.check()
-        except CancelledError as error:
-            stopped.append(error)
-            process.Abort()
-
-    process.AddCommand(sitk.sitkProgressEvent, look)
-    try:
-        result = process.Execute(image)
-    except RuntimeError as error:
-        if stopped:
-            raise stopped[0] from error
-        raise
-    finally:
-        process.RemoveAllCommands()
-    if stopped:
-        raise stopped[0]
-    return result
 
 
 def to_nibabel(volume: MetaTensor, space: str = "scanner") -> nib.Nifti1Image:

@@ -10,6 +10,7 @@ from PIL import Image
 from refinefuse_med import io
 from refinefuse_med.alignment_view import write_alignment
 from refinefuse_med.registration import RegistrationResult, resample_to
+from refinefuse_med.results import ShownPair
 from refinefuse_med.volume import grid_of, make_volume, modality_of
 
 SHIFT = np.eye(4)
@@ -34,17 +35,11 @@ def write(path, fixed, moving, method="rigid", matrix=SHIFT, *, keep=True):
     registered, seen = resample_to(moving, grid_of(fixed), matrix)
     grey = fixed.as_tensor()[0] / fixed.max()
     rgb = (registered.as_tensor() / 12).clamp(0, 1).expand(3, -1, -1, -1) * seen
-    return write_alignment(
-        path,
-        fixed=fixed,
-        grey=grey.as_subclass(torch.Tensor),
-        registered=registered,
-        rgb=rgb,
-        colormap="none",
-        window=(0.0, 12.0),
-        aligned=RegistrationResult(method, "ok", {}, matrix, 1.0),
-        moving=moving if keep else None,
-    )
+    windows = {"anatomical": (0.0, float(fixed.max())), "functional": (0.0, 12.0)}
+    shown = ShownPair(grey.as_subclass(torch.Tensor), rgb, "none", windows)
+    aligned = RegistrationResult(method, "ok", {}, matrix, 1.0)
+    moving = moving if keep else None
+    return write_alignment(path, fixed, registered, shown, aligned, moving=moving)
 
 
 def test_edges_are_shown_before_and_after(tmp_path, head_pair, columns):

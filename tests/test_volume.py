@@ -9,8 +9,7 @@ from monai.data import DataLoader, Dataset
 from scipy.spatial.transform import Rotation
 
 from refinefuse_med import volume as vol
-from refinefuse_med.errors import CancelledError, GeometryError, InputError
-from refinefuse_med.progress import Monitor
+from refinefuse_med.errors import GeometryError, InputError
 
 AFFINES = {
     "identity": np.eye(4),
@@ -147,22 +146,3 @@ def test_what_cannot_be_fused_is_refused_in_one_line(data, says):
 def test_affine_without_inverse_is_refused(affine):
     with pytest.raises(GeometryError):
         vol.make_volume(np.ones((2, 2, 2)), affine)
-
-
-def test_a_filter_of_simpleitk_stops_on_request():
-    image = sitk.GetImageFromArray(np.random.default_rng(0).random((40, 40, 40), np.float32))
-    asked = []
-
-    def cancelled():
-        asked.append(1)
-        return len(asked) > 1
-
-    with pytest.raises(CancelledError):
-        vol.run_filter(sitk.MedianImageFilter(), image, Monitor(is_cancelled=cancelled))
-    assert len(asked) == 2
-
-
-def test_a_filter_that_is_not_stopped_gives_what_it_gives():
-    image = sitk.GetImageFromArray(np.arange(27, dtype=np.float32).reshape(3, 3, 3))
-    shown = sitk.GetArrayFromImage(vol.run_filter(sitk.AbsImageFilter(), image))
-    np.testing.assert_array_equal(shown, sitk.GetArrayFromImage(image))

@@ -38,7 +38,7 @@ def compare(
     if kind == "checkerboard":
         picture = colour.checkerboard(grey, colours, spacing)
     elif kind == "edges":
-        picture = colour.edge_overlay(grey, colours, spacing, monitor)
+        picture = colour.draw_edges(colour.find_edges(grey, spacing, monitor), colours)
     else:
         picture = torch.where(pair.field_of_view, (grey + colours) / 2, grey)
     shown = colour.to_bytes(picture)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from refinefuse_med.config import ColourConfig, FusionConfig
 
-__all__ = ["Previewer", "plane_across", "windows_of"]
+__all__ = ["Previewer", "plane_across"]
 
 _PLANE_OF_AXIS: Final = {"S": "axial", "I": "axial", "A": "coronal", "P": "coronal"}
 
@@ -29,21 +29,6 @@ def plane_across(alignment: Alignment, layer_axis: int) -> str:
     axis = int(np.flatnonzero(alignment.request.anatomical.axes[:, 0] == layer_axis)[0])
     code = grid_of(alignment.pair.fixed).orientation[axis]
     return _PLANE_OF_AXIS.get(code, "sagittal")
-
-
-def windows_of(
-    alignment: Alignment, config: ColourConfig
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The anatomical and the functional window, as a fusion of the volumes would choose them."""
-    from refinefuse_med.colour import auto_window
-
-    pair = alignment.pair
-    anatomical, functional = config.anatomical_window, config.functional_window
-    if anatomical == "auto":
-        anatomical = auto_window(pair.fixed, role="anatomical")
-    if functional == "auto":
-        functional = auto_window(pair.registered, pair.field_of_view, role="functional")
-    return anatomical, functional
 
 
 @dataclass
@@ -97,8 +82,11 @@ class Previewer:
 
     def _colour(self, alignment: Alignment, config: ColourConfig) -> ColourConfig:
         if self._windows is None or self._windows[0] is not alignment or self._windows[1] != config:
-            anatomical, functional = windows_of(alignment, config)
-            explicit = {"anatomical_window": anatomical, "functional_window": functional}
+            from refinefuse_med.pipeline import windows_of
+
+            pair = alignment.pair
+            windows = windows_of(pair.fixed, pair.registered, pair.field_of_view, config)
+            explicit = {f"{role}_window": window for role, window in windows.items()}
             self._windows = alignment, config, config.model_copy(update=explicit)
         return self._windows[2]
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from refinefuse_med import colour
 from refinefuse_med.io.atomic import atomic_file
 from refinefuse_med.io.scene import PLANES, make_scene
 from refinefuse_med.volume import affine_ras
@@ -35,10 +34,7 @@ def write_thumbnail(result: FusionResult, path: Path) -> None:
     """
     from PIL import Image
 
-    grey = colour.apply_window(
-        result.anatomical.as_tensor()[0], result.picture.windows["anatomical"]
-    )
-    volumes = [grey[None], result.picture.functional_rgb, result.fused.as_tensor()]
+    volumes = [result.shown.grey[None], result.picture.functional_rgb, result.fused.as_tensor()]
     scene = make_scene(volumes, affine_ras(result.anatomical), None)
     axial = PLANES[0]
     across, down = scene.size_mm(axial)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refinefuse_med.colour.comparison import checkerboard, difference, edge_overlay
+from refinefuse_med.colour.comparison import checkerboard, difference, draw_edges, find_edges
 from refinefuse_med.colour.contribution import show_contribution
 from refinefuse_med.colour.inverse import uncolour
 from refinefuse_med.colour.luminance import chroma, luminance, recolour, to_bytes
@@ -25,7 +25,8 @@ __all__ = [
     "colourise",
     "default_colormap",
     "difference",
-    "edge_overlay",
+    "draw_edges",
+    "find_edges",
     "luminance",
     "palette",
     "recolour",

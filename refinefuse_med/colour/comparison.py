@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from refinefuse_med.progress import SILENT, Monitor
-from refinefuse_med.volume import run_filter
+from refinefuse_med.progress import SILENT, Monitor, run_filter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["EDGE_COLOUR", "TILE_MM", "checkerboard", "difference", "edge_overlay"]
+__all__ = ["EDGE_COLOUR", "TILE_MM", "checkerboard", "difference", "draw_edges", "find_edges"]
 
 TILE_MM: Final = 24.0
 EDGE_COLOUR: Final = (0.0, 1.0, 160 / 255)
@@ -49,15 +48,21 @@ def checkerboard(
     return torch.where((i + j + k) % 2 == 0, grey.expand_as(rgb), rgb)
 
 
-def edge_overlay(
-    grey: torch.Tensor,
-    rgb: torch.Tensor,
-    spacing_mm: Sequence[float],
-    monitor: Monitor = SILENT,
+def find_edges(
+    grey: torch.Tensor, spacing_mm: Sequence[float], monitor: Monitor = SILENT
 ) -> torch.Tensor:
-    """Draw the edges of one scan, a voxel wide (Canny), over the other.
+    """Find the edges of a scan, a voxel wide (Canny).
 
-    Parameters and result as of `checkerboard`.
+    Parameters
+    ----------
+    grey : Tensor, shape (I, J, K), in [0, 1]
+    spacing_mm : sequence of three float
+    monitor : Monitor
+        Asked whether to go on.
+
+    Returns
+    -------
+    Tensor, shape (I, J, K), bool
 
     Raises
     ------
@@ -73,7 +78,11 @@ def edge_overlay(
     canny.SetLowerThreshold(_WEAK_EDGE)
     canny.SetUpperThreshold(_STRONG_EDGE)
     found = sitk.GetArrayFromImage(run_filter(canny, image, monitor)).transpose(2, 1, 0) > 0
-    edges = torch.from_numpy(np.ascontiguousarray(found))
+    return torch.from_numpy(np.ascontiguousarray(found))
+
+
+def draw_edges(edges: torch.Tensor, rgb: torch.Tensor) -> torch.Tensor:
+    """Draw the edges of one scan, shape (I, J, K), over the other, shape (3, I, J, K)."""
     return torch.where(edges, rgb.new_tensor(EDGE_COLOUR).view(3, 1, 1, 1), rgb)
 
 

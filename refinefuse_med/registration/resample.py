@@ -9,9 +9,9 @@ import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
 
-from refinefuse_med.progress import SILENT, Monitor
+from refinefuse_med.progress import SILENT, Monitor, run_filter
 from refinefuse_med.registration.pose import Matrix
-from refinefuse_med.volume import Grid, grid_of, like, run_filter, to_sitk
+from refinefuse_med.volume import Grid, grid_of, like, to_sitk
 
 __all__ = ["Interpolation", "composite", "field_of_view", "resample_to"]
 

@@ -30,7 +30,7 @@ def test_the_tiles_of_a_checkerboard_are_of_one_size_in_millimetres():
 
 def test_edges_run_along_the_body_and_leave_the_rest_as_it_is(cube):
     rgb = torch.full((3, *cube.shape), 0.5)
-    shown = colour.edge_overlay(cube, rgb, SPACING)
+    shown = colour.draw_edges(colour.find_edges(cube, SPACING), rgb)
     marked = (shown == torch.tensor(EDGE_COLOUR).view(3, 1, 1, 1)).all(dim=0)
     places = marked.nonzero()
     assert len(places) > 100
@@ -42,9 +42,7 @@ def test_edges_run_along_the_body_and_leave_the_rest_as_it_is(cube):
 
 def test_edges_stop_on_request(cube):
     with pytest.raises(CancelledError):
-        colour.edge_overlay(
-            cube, torch.zeros(3, *cube.shape), SPACING, Monitor(is_cancelled=lambda: True)
-        )
+        colour.find_edges(cube, SPACING, Monitor(is_cancelled=lambda: True))
 
 
 def test_scans_that_are_alike_have_a_grey_difference(cube):
