@@ -172,10 +172,10 @@ def register(
         None if start_fixed_to_moving_lps is None else _require_matrix(start_fixed_to_moving_lps)
     )
     method, warnings = _resolve(config.method, *frames, is_started=start is not None)
-    if method in ("none", "header"):
-        as_is = assess(fixed, moving, np.eye(4), config, monitor, method=method)
-        return replace(as_is, warnings=(*warnings, *as_is.warnings), start="headers")
     scans = Scan.of(fixed), Scan.of(moving)
+    if method in ("none", "header"):
+        as_is = _assessed(method, scans, np.eye(4), config, started, monitor)
+        return replace(as_is, warnings=(*warnings, *as_is.warnings), start="headers")
     rng = np.random.default_rng(config.seed)
     # Poses are refined side by side; threads inside one matrix product would only spin.
     with threadpool_limits(limits=1, user_api="blas"):
@@ -239,6 +239,17 @@ def assess(
     _require_usable(fixed, moving)
     matrix = _require_matrix(matrix_fixed_to_moving_lps)
     scans = Scan.of(fixed), Scan.of(moving)
+    return replace(_assessed(method, scans, matrix, config, started, monitor), start="given")
+
+
+def _assessed(
+    method: str,
+    scans: tuple[Scan, Scan],
+    matrix: Matrix,
+    config: RegistrationConfig,
+    started: float,
+    monitor: Monitor,
+) -> RegistrationResult:
     with threadpool_limits(limits=1, user_api="blas"):
         assessed = assess_pose(
             *scans,
@@ -247,7 +258,7 @@ def assess(
             threads=config.threads or os.cpu_count() or 1,
             monitor=monitor,
         )
-    return replace(_judged(method, assessed, scans[0], started, monitor), start="given")
+    return _judged(method, assessed, scans[0], started, monitor)
 
 
 def _require_usable(fixed: MetaTensor, moving: MetaTensor) -> None:
