@@ -69,6 +69,7 @@ def main(theme: str = "dark", pictures: Path = PICTURES) -> None:
     with tempfile.TemporaryDirectory() as folder:
         make_sample(Path(folder), dicom=True)
         panel.session.open([f"{folder}/MR", f"{folder}/PT"])
+        until(lambda: controller.state is not State.RUNNING)
     until(lambda: panel.session.machine is not None)
     picture("inputs")
 

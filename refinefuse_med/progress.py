@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from refinefuse_med.errors import CancelledError
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 __all__ = ["SILENT", "Monitor", "run_filter"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,12 @@ class Monitor:
         self.check()
         if self.on_progress is not None:
             self.on_progress(stage, min(max(fraction, 0.0), 1.0))
+
+    def watch(self, stage: str, items: Iterable[T], count: int) -> Iterator[T]:
+        """Yield the `count` items, and report each of them as progress of `stage`."""
+        for number, item in enumerate(items):
+            self.update(stage, number / count)
+            yield item
 
     def check(self) -> None:
         """Raise `CancelledError` where the user asked to stop."""

@@ -6,7 +6,7 @@ work in the other thread has left behind. It holds no layer and does no work.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ class State(StrEnum):
 class Action(StrEnum):
     """What a user can ask for."""
 
+    OPEN = "open"
     ALIGN = "align"
     ADJUST = "adjust"
     SAVE_TRANSFORM = "save_transform"
@@ -110,6 +111,13 @@ class Controller:
         self.words = judge(anatomical, functional, force=force)
         self._on_change()
 
+    def forget_all_but(self, layer_ids: Collection[str]) -> None:
+        """Let go of what was made of layers that are no more."""
+        if self._alignment is not None:
+            request = self._alignment.request
+            if not {request.anatomical.layer_id, request.functional.layer_id} <= set(layer_ids):
+                self._alignment = self._fusion = None
+
     def why_not(self, action: Action) -> str | None:
         """Why `action` cannot be done now; None where it can."""
         if self.state is State.RUNNING:
@@ -159,7 +167,8 @@ class Controller:
         return True
 
     def _take_over(self, outcome: Outcome) -> None:
-        self.outcome = outcome
+        # The layers are the viewer's from now on: one that is removed there is to be gone.
+        self.outcome = replace(outcome, layer=None, opened=())
         if outcome.alignment is not None:
             self._alignment = outcome.alignment
         if outcome.fusion is not None:
@@ -172,9 +181,7 @@ class Controller:
         said = isinstance(error, RefineFuseError)
         summary = str(error) if said else f"unexpected error: {type(error).__name__}: {error}"
         before = self.outcome or Outcome("")
-        self.outcome = replace(
-            before, summary=texts.STATES["cancelled"] if stopped else summary, layer=None
-        )
+        self.outcome = replace(before, summary=texts.STATES["cancelled"] if stopped else summary)
         self.error = None if stopped else error
         self._go(State.CANCELLED if stopped else State.FAILED)
 

@@ -95,13 +95,16 @@ class Eta:
     """Time left of a stage, from its fraction done."""
 
     stage: str = ""
+    fraction: float = 0.0
     started: float = field(default_factory=monotonic)
 
     def seconds_left(self, stage: str, fraction: float, now: float | None = None) -> float | None:
         """Seconds; None while nothing can be said."""
         now = monotonic() if now is None else now
-        if stage != self.stage:
+        # A stage that goes back is begun again: the next of several scans.
+        if stage != self.stage or fraction < self.fraction:
             self.stage, self.started = stage, now
+        self.fraction = fraction
         if fraction < _TRUSTED_FRACTION or now - self.started < 1:
             return None
         return (now - self.started) * (1 - fraction) / fraction

@@ -83,6 +83,8 @@ class FusionPanel(QWidget):
 
     def reset_choices(self, event: object = None) -> None:
         """Offer the layers that there are; napari calls this when they change."""
+        layers = self.session.viewer.layers
+        self.session.controller.forget_all_but({str(layer.unique_id) for layer in layers})
         self.inputs.offer()
         self.align.landmarks.offer()
         self._refresh()

@@ -7,14 +7,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from refinefuse_med.progress import SILENT, Monitor
+
 if TYPE_CHECKING:
     from monai.data import MetaTensor
 
     from refinefuse_napari._bridge import LayerData
 
-__all__ = ["get_reader", "read"]
+__all__ = ["get_reader", "layers_of", "read"]
 
-_NIFTI: Final = (".nii", ".nii.gz")
 _GLANCE: Final = 50
 """Files of a folder that are looked at before it is said to hold no DICOM."""
 
@@ -49,41 +50,42 @@ def read(path: str) -> list[LayerData]:
     expect_oblique_layers()
     place = Path(path)
     plain = read_settings().plain_names
-    found = unblocked(lambda: _layers(place, plain), f"reading {place.name}")
-    for _, warnings in found:
-        for warning in warnings:
-            show_warning(warning)
-    return [layer for layer, _ in found]
+    layers, warnings = unblocked(lambda: layers_of(place, plain), f"reading {place.name}")
+    for warning in warnings:
+        show_warning(warning)
+    return layers
 
 
-def _layers(place: Path, plain: bool) -> list[tuple[LayerData, list[str]]]:
+def layers_of(
+    place: Path, plain: bool, monitor: Monitor = SILENT
+) -> tuple[list[LayerData], list[str]]:
+    """Read as `read` does: layers, and what is to be said of them; in whatever thread.
+
+    With `plain` names the layers are named by their modality alone.
+    """
+    from refinefuse_med.io import load_each_modality
     from refinefuse_med.volume import modality_of, source_of
     from refinefuse_napari._bridge import image_layer
 
-    found = []
-    for volume, described in _volumes(place):
-        name = modality_of(volume) if plain else described
-        warnings = [f"{name}: {text}" for text in source_of(volume).warnings]
-        found.append((image_layer(volume, name), warnings))
-    return found
+    layers: list[LayerData] = []
+    warnings: list[str] = []
+    for volume in load_each_modality(place, monitor=monitor):
+        name = modality_of(volume) if plain else _described(volume, place)
+        warnings += [f"{name}: {text}" for text in source_of(volume).warnings]
+        layers.append(image_layer(volume, name))
+    return layers, warnings
 
 
-def _volumes(place: Path) -> list[tuple[MetaTensor, str]]:
-    from refinefuse_med.io import inspect_path, load_volume
-    from refinefuse_med.volume import Keys, get_meta
+def _described(volume: MetaTensor, place: Path) -> str:
+    """What a reader calls a volume: by its header, else by its file."""
+    from refinefuse_med.volume import modality_of, source_of
 
-    if place.name.lower().endswith(_NIFTI):
-        return [(load_volume(place), _stem(place))]
-    usable = [series for series in inspect_path(place).series if series.usable]
-    names = {s.series_instance_uid: f"{s.modality} {s.description}".strip() for s in usable}
-    # With nothing usable the loader is asked all the same: its error says why.
-    modalities = dict.fromkeys(s.modality for s in usable) or [None]
-    volumes = [load_volume(place, modality=modality) for modality in modalities]
-    return [(v, names.get(get_meta(v, Keys.SERIES_INSTANCE_UID), _stem(place))) for v in volumes]
-
-
-def _stem(place: Path) -> str:
-    return place.name.removesuffix(".gz").removesuffix(".nii")
+    source = source_of(volume)
+    if source.datasets:
+        description = source.datasets[0].get("SeriesDescription") or ""
+        return f"{modality_of(volume)} {description}".strip()
+    name = Path(source.path or place).name
+    return name.removesuffix(".gz").removesuffix(".nii")
 
 
 def _is_dicom(file: Path) -> bool:

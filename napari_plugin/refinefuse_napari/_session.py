@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Layer
 from napari.utils.notifications import notification_manager, show_error, show_warning
 from pydantic import ValidationError
 from qtpy.QtCore import QObject, Signal
 
 from refinefuse_med.config import FusionConfig
-from refinefuse_med.errors import CancelledError, InputError, RefineFuseError, UsageError
+from refinefuse_med.errors import CancelledError, RefineFuseError, UsageError
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._bridge import LayerSnapshot, snapshot
 from refinefuse_napari._controller import Action, Controller
 from refinefuse_napari._estimate import Machine
+from refinefuse_napari._opening import open_scans
 from refinefuse_napari._results import bring_forward, drop_stale_views, is_following, show_result
+from refinefuse_napari._settings import read_settings
 from refinefuse_napari._work import Models, Outcome, Request
 from refinefuse_napari._worker import Job, Work
 
@@ -152,19 +154,10 @@ class Session(QObject):
         return layer
 
     def open(self, paths: list[str]) -> None:
-        """Open files and folders with our reader."""
-        for path in paths:
-            try:
-                if not Path(path).exists():
-                    raise InputError("no such file or folder", where=path)
-                self.viewer.open(path, plugin="refinefuse-med")
-            except ValueError as error:
-                # So napari says that our reader does not take it.
-                refused = InputError(texts.NOT_OURS, where=path)
-                refused.__cause__ = error
-                self.tell(refused)
-            except RefineFuseError as error:
-                self.tell(error)
+        """Open files and folders as layers."""
+        if paths:
+            plain = read_settings().plain_names
+            self.run(Action.OPEN, lambda monitor: open_scans(paths, plain, monitor))
 
     def shots(self) -> tuple[LayerSnapshot | None, LayerSnapshot | None]:
         """The two layers as they stand now."""
@@ -182,6 +175,8 @@ class Session(QObject):
 
     def _end(self, ended: Outcome | Exception) -> None:
         if isinstance(ended, Outcome):
+            for data, attributes, kind in ended.opened:
+                self.viewer.layers.append(Layer.create(data, attributes, kind))
             before = self.controller.alignment
             self.controller.finish(ended)
             if ended.alignment is not None and ended.alignment is not before:

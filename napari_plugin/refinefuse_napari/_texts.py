@@ -22,7 +22,6 @@ NOT_FUSED: Final = "fuse the two scans first"
 BAD_PAIR: Final = "see Inputs: {}"
 NO_POINTS: Final = "choose two points layers with the same number of points, at least three"
 TURN_VIEW: Final = "turn the view to {} slices to see the preview"
-NOT_OURS: Final = "neither a NIfTI file nor DICOM (a file, or a folder or zip with some)"
 SEE_FUSE: Final = "mend it under Fuse, More"
 NO_BLEND: Final = "press Classic overlay first"
 NO_FOLDER: Final = "choose a folder to write to"
@@ -44,6 +43,8 @@ OBLIQUE: Final = "Tilted ({}): 2D views show each scan along its own slices."
 # Stages of the work, by the names that the pipeline gives them.
 STAGES: Final = {
     "starting": "starting",
+    "unpacking": "unpacking",
+    "reading headers": "looking through the files",
     "reading": "reading",
     "register": "aligning",
     "resample": "resampling",
@@ -117,6 +118,7 @@ NO_VALUES: Final = "Values under the cursor are shown once the scans are aligned
 MOVE_CURSOR: Final = "Move the cursor over the picture to read both scans."
 PLACE: Final = "{X} {x:.0f}, {Y} {y:.0f}, {Z} {z:.0f} mm"
 NOT_SEEN: Final = "not in its field of view"
+OPENED: Final = "scans opened: {}"
 ALIGNED: Final = "aligned"
 FUSED: Final = "fused"
 DEFORMED: Final = "a deformed scan cannot be moved by hand: align it rigidly instead"

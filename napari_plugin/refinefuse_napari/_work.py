@@ -114,6 +114,8 @@ class Outcome:
     """Of the registration: ok, suspect or failed."""
     layer: LayerData | None = None
     """A layer to show."""
+    opened: tuple[LayerData, ...] = ()
+    """Layers of scans that were read."""
     warnings: tuple[str, ...] = field(default=())
     alignment: Alignment | None = None
     fusion: Fusion | None = None

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _HOMES = {
+    "load_each_modality": "refinefuse_med.io.load",
     "load_volume": "refinefuse_med.io.load",
     "Inspection": "refinefuse_med.io.inspection",
     "inspect_path": "refinefuse_med.io.inspection",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from refinefuse_med.io.itk_writer import write_itk as write_itk
     from refinefuse_med.io.landmarks import pair_landmarks as pair_landmarks
     from refinefuse_med.io.landmarks import read_landmarks as read_landmarks
+    from refinefuse_med.io.load import load_each_modality as load_each_modality
     from refinefuse_med.io.load import load_volume as load_volume
     from refinefuse_med.io.nifti_writer import space_of as space_of
     from refinefuse_med.io.nifti_writer import write_nifti as write_nifti

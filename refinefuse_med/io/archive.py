@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final
 
 from refinefuse_med.errors import InputError
+from refinefuse_med.progress import SILENT, Monitor
 
 __all__ = ["MAX_BYTES", "MAX_FILES", "MAX_RATIO", "is_zip", "unpacked"]
 
@@ -37,8 +38,10 @@ def is_zip(path: Path) -> bool:
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[Path]:
+def unpacked(path: Path, monitor: Monitor = SILENT) -> Iterator[Path]:
     """Unpack a zip into a private temporary folder, removed on leaving.
+
+    `monitor` is told how many files are unpacked, and asked whether to go on.
 
     Raises
     ------
@@ -51,7 +54,7 @@ def unpacked(path: Path) -> Iterator[Path]:
             with zipfile.ZipFile(path) as archive:
                 entries = [entry for entry in archive.infolist() if not entry.is_dir()]
                 _check(entries, path, free=shutil.disk_usage(name).free)
-                for entry in entries:
+                for entry in monitor.watch("unpacking", entries, len(entries)):
                     # zipfile stops at the declared size and checks the CRC at the end.
                     archive.extract(entry, name)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:

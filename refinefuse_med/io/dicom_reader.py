@@ -19,6 +19,7 @@ from refinefuse_med.io.headers import read_dataset
 from refinefuse_med.io.limits import require_room
 from refinefuse_med.io.pixels import images
 from refinefuse_med.io.planes import fill
+from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_med.volume import SourceHeader, make_volume
 
 __all__ = ["read_plan"]
@@ -28,7 +29,11 @@ MUST_REACH_HU: Final = -200.0
 
 
 def read_plan(
-    plan: Plan, path: Path, warnings: tuple[str, ...] = (), modality: str | None = None
+    plan: Plan,
+    path: Path,
+    warnings: tuple[str, ...] = (),
+    modality: str | None = None,
+    monitor: Monitor = SILENT,
 ) -> MetaTensor:
     """Read a volume.
 
@@ -42,6 +47,8 @@ def read_plan(
         Said before those of the plan.
     modality : str, optional
         Said by the user, where the files do not know it.
+    monitor : Monitor
+        Told how many images are read; asked whether to go on.
 
     Returns
     -------
@@ -57,7 +64,8 @@ def read_plan(
     data = np.empty((3, *plan.shape) if plan.colour else plan.shape, _kind(plan))
     headers: dict[int, Dataset] = {}
     padded: list[int] = []
-    fill(data, _planes(plan, headers, padded), plan.geometry, plan.scale.background)
+    planes = monitor.watch("reading", _planes(plan, headers, padded), len(plan.frames))
+    fill(data, planes, plan.geometry, plan.scale.background)
     notes = [*warnings, *plan.warnings]
     if sum(padded):
         notes.append(

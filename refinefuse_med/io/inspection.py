@@ -32,7 +32,7 @@ from refinefuse_med.io.images import Skipped, is_index, read_image
 from refinefuse_med.io.nifti_header import plan_nifti
 from refinefuse_med.progress import SILENT, Monitor
 
-__all__ = ["Inspection", "SeriesEntry", "inspect_files", "inspect_path"]
+__all__ = ["Inspection", "SeriesEntry", "inspect_files", "inspect_found", "inspect_path"]
 
 _SINGLE_SLICE = "a single slice is not a volume"
 _COLOUR = "a colour picture has no values to fuse, unless --functional-palette says what it shows"
@@ -141,28 +141,29 @@ def inspect_path(path: str | os.PathLike[str], monitor: Monitor = SILENT) -> Ins
         raise InputError("no such file or folder", where=path)
     try:
         if path.is_dir():
-            return _inspect(discover(path, monitor))
+            return inspect_found(discover(path, monitor))
         if path.name.lower().endswith(NIFTI_SUFFIXES):
-            return _inspect(Discovery(nifti=((path, path.name),)))
+            return inspect_found(Discovery(nifti=((path, path.name),)))
         if is_zip(path):
-            with unpacked(path) as folder:
-                return _inspect(discover(folder, monitor))
+            with unpacked(path, monitor) as folder:
+                return inspect_found(discover(folder, monitor))
     except PermissionError as error:
         raise InputError("no permission to read it", where=path) from error
     if is_index(path):
-        return _inspect(discover(path.parent, monitor))
+        return inspect_found(discover(path.parent, monitor))
     file = read_image(path, path.name)
     if isinstance(file, Skipped):
         return Inspection((), (file,))
-    return _inspect(Discovery(stacks_of([file])))
+    return inspect_found(Discovery(stacks_of([file])))
 
 
 def inspect_files(files: Iterable[FoundFile]) -> Inspection:
     """Account for each of these files, as `refinefuse_med.io.discovery.walk` yields them."""
-    return _inspect(gathered(files))
+    return inspect_found(gathered(files))
 
 
-def _inspect(found: Discovery) -> Inspection:
+def inspect_found(found: Discovery) -> Inspection:
+    """Account for what a folder was found to hold."""
     series = [_dicom_entry(stack) for stack in found.stacks]
     skipped = list(found.skipped)
     for path, name in found.nifti:

@@ -23,10 +23,11 @@ from refinefuse_med.io.discovery import (
 from refinefuse_med.io.elements import text
 from refinefuse_med.io.frames import frame_count
 from refinefuse_med.io.images import Skipped, is_index, read_image
+from refinefuse_med.io.inspection import inspect_found
 from refinefuse_med.io.nifti_reader import read_nifti
 from refinefuse_med.progress import SILENT, Monitor
 
-__all__ = ["load_volume"]
+__all__ = ["load_each_modality", "load_volume"]
 
 
 def load_volume(
@@ -57,7 +58,7 @@ def load_volume(
     allow_gaps : bool
         Interpolate missing slices, rather than refuse a series without them.
     monitor : Monitor
-        Told how many headers are read; asked whether to go on.
+        Told how many headers and images are read; asked whether to go on.
 
     Returns
     -------
@@ -90,11 +91,72 @@ def load_volume(
         if path.name.lower().endswith(NIFTI_SUFFIXES):
             return _from_nifti(path, wanted)
         if is_zip(path):
-            with unpacked(path) as folder:
+            with unpacked(path, monitor) as folder:
                 return _from_folder(folder, path, wanted)
     except PermissionError as error:
         raise InputError("no permission to read it", where=path) from error
     return _from_file(path, wanted)
+
+
+def load_each_modality(
+    path: str | os.PathLike[str], *, monitor: Monitor = SILENT
+) -> list[MetaTensor]:
+    """Load the best series of each modality under a path: a study, in one go.
+
+    Of NIfTI files each has to be of a modality of its own, since nothing says which is the best.
+
+    Parameters
+    ----------
+    path : path
+        As of `load_volume`. What is one file stands for one volume.
+    monitor : Monitor
+        As of `load_volume`.
+
+    Returns
+    -------
+    list of MetaTensor
+        Each as from `load_volume`, one at least.
+
+    Raises
+    ------
+    InputError, GeometryError
+        As of `load_volume`, where there is no usable series at all; or one that is usable by its
+        headers has damaged pixels.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return _each(path, path, monitor)
+        if path.is_file() and not path.name.lower().endswith(NIFTI_SUFFIXES):
+            if is_zip(path):
+                with unpacked(path, monitor) as folder:
+                    return _each(folder, path, monitor)
+            if is_index(path):
+                return _each(path.parent, path, monitor)
+    except PermissionError as error:
+        raise InputError("no permission to read it", where=path) from error
+    return [load_volume(path, monitor=monitor)]
+
+
+def _each(folder: Path, path: Path, monitor: Monitor) -> list[MetaTensor]:
+    found = discover(folder, monitor)
+    entries = inspect_found(found).series
+    if not found.stacks and len(found.nifti) > 1:
+        kinds = [entry.modality for entry in entries]
+        if len(set(kinds)) < len(kinds):
+            raise InputError(
+                f"{len(found.nifti)} NIfTI files, several of one modality",
+                where=path,
+                hint="open the files themselves",
+            )
+        return [read_nifti(file, monitor=monitor) for file, _ in found.nifti]
+    # With nothing usable one is asked for all the same: the error says why.
+    usable = [entry.modality for entry in entries if entry.usable]
+    modalities: list[str | None] = list(dict.fromkeys(usable)) if found.stacks else []
+    return [
+        _from_found(found, path, _Wanted(None, modality, None, False, monitor))
+        for modality in modalities or [None]
+    ]
 
 
 @dataclass(frozen=True)
@@ -119,15 +181,18 @@ def _read(
         role=wanted.role,
         allow_gaps=wanted.allow_gaps,
     )
-    return read_plan(chosen, path, (*notes, *more), wanted.modality)
+    return read_plan(chosen, path, (*notes, *more), wanted.modality, wanted.monitor)
 
 
 def _from_nifti(path: Path, wanted: _Wanted) -> MetaTensor:
-    return read_nifti(path, wanted.modality, split_selector(wanted.selector)[1])
+    return read_nifti(path, wanted.modality, split_selector(wanted.selector)[1], wanted.monitor)
 
 
 def _from_folder(folder: Path, path: Path, wanted: _Wanted) -> MetaTensor:
-    found = discover(folder, wanted.monitor)
+    return _from_found(discover(folder, wanted.monitor), path, wanted)
+
+
+def _from_found(found: Discovery, path: Path, wanted: _Wanted) -> MetaTensor:
     if not found.stacks and found.nifti and not (wanted.selector or "#").partition("#")[0]:
         if len(found.nifti) > 1:
             raise InputError(f"{len(found.nifti)} NIfTI files", where=path, hint="name one of them")

@@ -20,6 +20,7 @@ from refinefuse_med.io.nifti_header import NiftiPlan, opened, plan_nifti
 from refinefuse_med.io.planes import fill
 from refinefuse_med.io.shear import straighten
 from refinefuse_med.io.values import AIR_HU
+from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_med.volume import SourceHeader, make_volume
 
 __all__ = ["read_nifti"]
@@ -30,7 +31,12 @@ _EXACT: Final = 2**24
 _CHUNK: Final = 2**20
 
 
-def read_nifti(path: Path, modality: str | None = None, frame: int | None = None) -> MetaTensor:
+def read_nifti(
+    path: Path,
+    modality: str | None = None,
+    frame: int | None = None,
+    monitor: Monitor = SILENT,
+) -> MetaTensor:
     """Read a NIfTI file.
 
     Parameters
@@ -41,6 +47,8 @@ def read_nifti(path: Path, modality: str | None = None, frame: int | None = None
         DICOM modality code; overrules what the file, its sidecar or its name say.
     frame : int, optional
         Which volume of several, from 1.
+    monitor : Monitor
+        Told how many slices are read; asked whether to go on.
 
     Returns
     -------
@@ -71,7 +79,8 @@ def read_nifti(path: Path, modality: str | None = None, frame: int | None = None
         with opened(path) as (file, _):
             offset = plan.header.get_data_offset()
             _skip(file, offset + (number - 1) * i * j * k * _itemsize(plan))
-            fill(data, _planes(file, plan), StackGeometry(tuple(range(k)), plan.affine_ras))
+            planes = monitor.watch("reading", _planes(file, plan), k)
+            fill(data, planes, StackGeometry(tuple(range(k)), plan.affine_ras))
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError("the file is truncated or damaged", where=path) from error
     notes = [*plan.warnings]

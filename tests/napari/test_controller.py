@@ -50,12 +50,13 @@ def do(controller, action, work):
 
 
 def reasons(controller):
-    return {action: controller.why_not(action) for action in Action}
+    return {a: controller.why_not(a) for a in Action if a is not Action.OPEN}
 
 
 def test_without_two_scans_the_user_is_told_to_open_some(anatomical):
     controller = Controller()
     assert set(reasons(controller).values()) == {texts.NO_INPUTS}
+    assert controller.why_not(Action.OPEN) is None
     controller.choose(snapshot(anatomical), None)
     assert controller.why_not(Action.FUSE) == texts.NO_INPUTS
 
@@ -161,3 +162,13 @@ def test_work_that_failed_leaves_the_alignment_as_it_was(controller, request_):
     controller.begin(Action.FUSE)
     controller.fail(ValueError("broken"))
     assert controller.alignment is aligned
+
+
+def test_what_was_made_of_a_layer_that_is_gone_is_let_go(controller, request_, anatomical):
+    made = do(controller, Action.ALIGN, lambda: align(request_))
+    ids = {request_.anatomical.layer_id, request_.functional.layer_id}
+    controller.forget_all_but(ids | {"another"})
+    assert controller.alignment is made.alignment
+    assert controller.outcome.layer is None
+    controller.forget_all_but({request_.anatomical.layer_id})
+    assert controller.alignment is None

@@ -42,7 +42,7 @@ def viewer(request):
     return request.getfixturevalue("make_shown_viewer")()
 
 
-def drop(panel, *paths):
+def drop(panel, qtbot, *paths, state=State.DONE):
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
     how = (
@@ -55,6 +55,7 @@ def drop(panel, *paths):
     QApplication.sendEvent(panel, enter)
     assert enter.isAccepted()
     QApplication.sendEvent(panel, QDropEvent(QPointF(20, 20), *how))
+    wait(panel, qtbot, state)
 
 
 def wait(panel, qtbot, state=State.DONE):
@@ -73,7 +74,7 @@ def test_from_two_dropped_folders_to_a_dicom_series_in_four_interactions(
     viewer, panel, qtbot, study, tmp_path
 ):
     panel.align.method.setCurrentText("auto")
-    drop(panel, study["MR"], study["PT"])
+    drop(panel, qtbot, study["MR"], study["PT"])
     assert panel.inputs.anatomical.currentText().startswith("MR")
     assert panel.inputs.functional.currentText().startswith("PT")
     assert "Two frames of reference" in panel.inputs.words.text()
@@ -107,10 +108,24 @@ def test_from_two_dropped_folders_to_a_dicom_series_in_four_interactions(
         assert here == (tmp_path / "line" / name).read_bytes()
 
 
+@pytest.mark.parametrize("stage", ["reading headers", "reading"])
+def test_reading_is_cancelled(viewer, panel, qtbot, study, stage):
+    def stop(at, _):
+        if at == stage and panel.cancel.isEnabled():
+            panel.cancel.click()
+
+    panel.session.job.progressed.connect(stop)
+    assert not panel.inputs.open_folder.isHidden()
+    drop(panel, qtbot, study["MR"], study["PT"], state=State.CANCELLED)
+    assert panel.progress.format() == "stopped"
+    assert not viewer.layers
+    assert panel.inputs.open_folder.isEnabled()
+
+
 @pytest.mark.parametrize("stage", ["register", "resample", "fuse", "writing"])
 def test_work_is_cancelled_in_each_stage(viewer, panel, qtbot, study, tmp_path, stage):
     panel.align.method.setCurrentText("rigid" if stage == "register" else "none")
-    drop(panel, study["MR"], study["PT"])
+    drop(panel, qtbot, study["MR"], study["PT"])
     button = {"resample": panel.align.reset, "writing": panel.export.export}.get(
         stage, panel.fuse.fuse
     )
@@ -134,7 +149,7 @@ def test_work_is_cancelled_in_each_stage(viewer, panel, qtbot, study, tmp_path, 
 
 def test_keys_do_what_buttons_do(viewer, panel, qtbot, study):
     panel.align.method.setCurrentText("none")
-    drop(panel, study["MR"], study["PT"])
+    drop(panel, qtbot, study["MR"], study["PT"])
     window = viewer.window._qt_window
     window.activateWindow()
     qtbot.waitUntil(window.isActiveWindow, timeout=10_000)
@@ -148,16 +163,22 @@ def test_keys_do_what_buttons_do(viewer, panel, qtbot, study):
     assert panel.session.controller.alignment is not None
 
 
-def test_what_is_no_scan_is_said_in_one_line(viewer, panel, tmp_path):
+def test_what_is_no_scan_is_said_in_one_line(viewer, panel, qtbot, tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
-    drop(panel, tmp_path / "notes.txt")
+    drop(panel, qtbot, tmp_path / "notes.txt", state=State.FAILED)
     assert not viewer.layers
     assert "\n" not in notification_manager.records[-1].message.strip()
-    assert panel.session.controller.state is State.IDLE
+    assert notification_manager.records[-1].message == panel.said.text()
+
+
+def test_what_can_be_read_is_opened_and_the_rest_is_told(viewer, panel, qtbot, study, tmp_path):
+    drop(panel, qtbot, study["MR"], tmp_path / "absent")
+    assert [layer.name[:2] for layer in viewer.layers] == ["MR"]
+    assert "no such file or folder" in notification_manager.records[-1].message
 
 
 def test_landmarks_are_set_by_clicks_where_the_view_shows_the_scan(viewer, panel, qtbot, study):
-    drop(panel, study["MR"], study["PT"])
+    drop(panel, qtbot, study["MR"], study["PT"])
     panel.align.landmarks.add.button.click()
     fixed, moving = (box.currentData() for box in panel.align.landmarks.boxes.values())
     assert not panel.align.landmarks.align.button.isEnabled()
@@ -182,7 +203,7 @@ def test_landmarks_are_set_by_clicks_where_the_view_shows_the_scan(viewer, panel
 
 
 def test_closing_the_window_in_the_middle_of_the_work_stops_it(viewer, panel, qtbot, study):
-    drop(panel, study["MR"], study["PT"])
+    drop(panel, qtbot, study["MR"], study["PT"])
     panel.align.method.setCurrentText("rigid")
     panel.align.align.button.click()
     qtbot.waitUntil(lambda: "aligning" in panel.progress.format(), timeout=LONG_MS)

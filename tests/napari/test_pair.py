@@ -105,3 +105,5 @@ def test_the_time_left_is_of_each_stage_by_itself():
     assert eta.seconds_left("register", 0.5, now=110) == pytest.approx(10)
     assert eta.seconds_left("fuse", 0.25, now=110) is None
     assert eta.seconds_left("fuse", 0.25, now=112) == pytest.approx(6)
+    assert eta.seconds_left("fuse", 0.1, now=120) is None
+    assert eta.seconds_left("fuse", 0.2, now=124) == pytest.approx(16)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QWidget
 
 from refinefuse_napari import _texts as texts
+from refinefuse_napari._controller import Action
 from refinefuse_napari._pair import facts_of
 from refinefuse_napari._results import candidates, suggest_pair
 from refinefuse_napari._widgets import Section, button, note, row, spin
@@ -113,6 +114,8 @@ class Inputs(Section):
         marks = [f"✗ {w.text}" if w.stops else w.text for w in controller.words]
         self.words.setText("\n".join(marks))
         self.swap.setEnabled(self.anatomical.count() > 1)
+        for opener in (self.open_folder, self.open_file):
+            opener.setEnabled(controller.why_not(Action.OPEN) is None)
         lacking = None
         pair = (self._session.anatomical, self._session.functional)
         for name, layer, shot in zip(self.facts, pair, self._session.shots(), strict=True):
