@@ -8,7 +8,7 @@ volumes collate in a ``DataLoader``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -75,28 +75,36 @@ class SourceHeader(str):
         What the reader was given.
     datasets : tuple of pydicom.Dataset
         For DICOM: headers without pixel data, one a slice, in the order of the K axis
-        (one alone for a multi-frame object). Empty otherwise.
+        (one alone for a multi-frame object). Empty otherwise. May be given as a callable that
+        parses them, which is then called when they are first asked for.
     warnings : tuple of str
         What the reader had to assume or mend, in plain words.
     """
 
     format: SourceFormat  # type: ignore[assignment]  # str.format is of no use on a path
-    datasets: tuple[Dataset, ...]
     warnings: tuple[str, ...]
+    _datasets: tuple[Dataset, ...] | Callable[[], tuple[Dataset, ...]]
 
     def __new__(
         cls,
         format: SourceFormat,
         path: str = "",
-        datasets: tuple[Dataset, ...] = (),
+        datasets: tuple[Dataset, ...] | Callable[[], tuple[Dataset, ...]] = (),
         warnings: tuple[str, ...] = (),
     ) -> SourceHeader:
         """See the attributes."""
         header = super().__new__(cls, path)
         header.format = format
-        header.datasets = datasets
+        header._datasets = datasets
         header.warnings = warnings
         return header
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """See the attributes of the class."""
+        if callable(self._datasets):
+            self._datasets = self._datasets()
+        return self._datasets
 
     @property
     def path(self) -> str:
@@ -121,7 +129,7 @@ class SourceHeader(str):
 
     def with_warning(self, warning: str) -> SourceHeader:
         """Return a copy with one more warning."""
-        return SourceHeader(self.format, self.path, self.datasets, (*self.warnings, warning))
+        return SourceHeader(self.format, self.path, self._datasets, (*self.warnings, warning))
 
 
 def _packed(header: Dataset) -> bytes | Dataset:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +16,8 @@ from pydicom.dataset import Dataset
 from refinefuse_med.errors import InputError
 from refinefuse_med.grid import LPS_FROM_RAS
 from refinefuse_med.io.dicom_plan import Plan
-from refinefuse_med.io.headers import read_dataset
 from refinefuse_med.io.limits import require_room
-from refinefuse_med.io.pixels import images
+from refinefuse_med.io.pixels import Header, opened
 from refinefuse_med.io.planes import fill
 from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_med.volume import SourceHeader, make_volume
@@ -62,7 +62,7 @@ def read_plan(
     """
     require_room(plan.shape, 3 if plan.colour else 4, path)
     data = np.empty((3, *plan.shape) if plan.colour else plan.shape, _kind(plan))
-    headers: dict[int, Dataset] = {}
+    headers: dict[int, Header] = {}
     padded: list[int] = []
     planes = monitor.watch("reading", _planes(plan, headers, padded), len(plan.frames))
     fill(data, planes, plan.geometry, plan.scale.background)
@@ -81,7 +81,10 @@ def read_plan(
         frame_of_reference_uid=plan.frame_of_reference_uid,
         series_instance_uid=plan.stack.series_uid,
         source=SourceHeader(
-            "dicom", str(path), datasets=_along_k(plan, headers), warnings=tuple(notes)
+            "dicom",
+            str(path),
+            datasets=cache(partial(_along_k, plan, headers)),
+            warnings=tuple(notes),
         ),
     )
 
@@ -90,48 +93,41 @@ def _kind(plan: Plan) -> type[np.generic]:
     return np.uint8 if plan.colour else np.float32
 
 
-def _planes(plan: Plan, headers: dict[int, Dataset], padded: list[int]) -> Iterator[NDArray[Any]]:
+def _planes(plan: Plan, headers: dict[int, Header], padded: list[int]) -> Iterator[NDArray[Any]]:
     """The images in the order of K, in real units; fills in headers and counts of padding."""
     columns, rows = plan.image_size
     for number, group in groupby(plan.frames, key=lambda frame: frame.file):
         file, frames = plan.files[number], list(group)
-        dataset = read_dataset(file)
         tiled = frames[0].tile is not None
         indices = [frame.index for frame in (frames[:1] if tiled else frames)]
-        decoded = images(dataset, file.base_name, indices, colour=plan.colour)
-        stored = next(decoded, None) if tiled else None
-        for frame in frames:
-            image = stored if tiled else next(decoded, None)
-            if image is None:
-                raise InputError("frames are missing from its pixel data", where=file.base_name)
-            if frame.tile is not None:
-                top, left = frame.tile
-                image = image[top : top + rows, left : left + columns]
-            if image.shape[:2] != (rows, columns):
-                raise InputError(
-                    f"image of {image.shape[:2]}, not {rows} x {columns}", where=file.base_name
-                )
-            if plan.colour:
-                yield image.transpose(2, 1, 0)
-                continue
-            values, count = plan.scale.real(image, frame, file.header)
-            padded.append(count)
-            yield values.T
-        headers[number] = _without_pixels(dataset)
+        with opened(file, indices, colour=plan.colour) as (decoded, header):
+            stored = next(decoded, None) if tiled else None
+            for frame in frames:
+                image = stored if tiled else next(decoded, None)
+                if image is None:
+                    raise InputError("frames are missing from its pixel data", where=file.base_name)
+                if frame.tile is not None:
+                    top, left = frame.tile
+                    image = image[top : top + rows, left : left + columns]
+                if image.shape[:2] != (rows, columns):
+                    raise InputError(
+                        f"image of {image.shape[:2]}, not {rows} x {columns}", where=file.base_name
+                    )
+                if plan.colour:
+                    yield image.transpose(2, 1, 0)
+                    continue
+                values, count = plan.scale.real(image, frame, file.header)
+                padded.append(count)
+                yield values.T
+        headers[number] = header
 
 
-def _along_k(plan: Plan, headers: dict[int, Dataset]) -> tuple[Dataset, ...]:
+def _along_k(plan: Plan, headers: Mapping[int, Header]) -> tuple[Dataset, ...]:
     """A header for each slice of the grid, or one for all of a multi-frame file."""
-    order = [headers[frame.file] for frame in plan.frames]
-    if len(headers) == 1:
+    parsed = {number: header() for number, header in headers.items()}
+    order = [parsed[frame.file] for frame in plan.frames]
+    if len(parsed) == 1:
         return (order[0],)
     if plan.geometry.places is None:
         return tuple(order)
     return tuple(order[round(place)] for place in plan.geometry.places)
-
-
-def _without_pixels(dataset: Dataset) -> Dataset:
-    for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"):
-        if keyword in dataset:
-            del dataset[keyword]
-    return dataset

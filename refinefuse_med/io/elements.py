@@ -6,11 +6,12 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 
 from pydicom import config
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
@@ -81,6 +82,7 @@ NEEDED: Final[tuple[str | int, ...]] = (
     "SamplesPerPixel",
     "PhotometricInterpretation",
     "BitsAllocated",
+    "BitsStored",
     "PixelRepresentation",
     "RescaleSlope",
     "RescaleIntercept",
@@ -110,6 +112,14 @@ NEEDED: Final[tuple[str | int, ...]] = (
     0x70531009,  # Philips, factor to Bq/ml
 )
 """What grouping, ordering and scaling images takes."""
+
+
+_PLAIN: Final = frozenset(("AS", "CS", "DA", "DS", "DT", "FD", "IS", "TM", "UI", "US"))
+"""Value representations whose bytes alone tell the value."""
+
+_TEXTS: Final = frozenset(("LO", "PN", "SH"))
+_SWITCHES: Final = frozenset(b"\x1b~")
+"""What begins another character set, or is another character in some."""
 
 
 def text(header: Dataset, keyword: str) -> str:
@@ -153,11 +163,12 @@ def image_type(header: Dataset) -> tuple[str, ...]:
     return tuple(str(v).upper() for v in ([value] if isinstance(value, str) else value))
 
 
-def settle(header: Dataset) -> bool:
+def settle(header: Dataset, *, shared: bool = False) -> bool:
     """Convert every element now, rather than when it is used; tell whether a number was mended.
 
     A decimal comma becomes a point; an element that cannot be converted is as good as absent.
-    pydicom's remarks on odd values, which quote them, are not shown.
+    pydicom's remarks on odd values, which quote them, are not shown. With `shared`, headers that
+    nobody changes have one element for what is equal in them, as nearly all of a series is.
     """
     mended = False
     with quiet():
@@ -165,6 +176,9 @@ def settle(header: Dataset) -> bool:
             if not isinstance(raw, RawDataElement) and not isinstance(raw.value, Sequence):
                 continue  # converted already
             try:
+                if shared and isinstance(raw, RawDataElement) and _is_plain(raw):
+                    header[tag] = _converted(tag, raw.VR, raw.value, raw[5], raw[6])
+                    continue
                 mended |= _mend_decimal_comma(header, tag)
                 element = header[tag]
                 if isinstance(element.value, Sequence):
@@ -173,6 +187,25 @@ def settle(header: Dataset) -> bool:
             except Exception:  # pydicom raises whatever a malformed value leads to
                 del header[tag]
     return mended
+
+
+def _is_plain(raw: RawDataElement) -> bool:
+    """Whether the bytes alone tell the value, and no other element such as a character set."""
+    vr: str | None = raw.VR  # None in implicit encoding
+    if vr is None and dictionary_has_tag(raw.tag):
+        vr = dictionary_VR(raw.tag)
+    value = raw.value
+    if value is None or (vr == "DS" and b"," in value):
+        return False
+    # Letters are the same in all character sets of DICOM, as long as none is switched to.
+    return vr in _PLAIN or (vr in _TEXTS and value.isascii() and not _SWITCHES & {*value})
+
+
+@lru_cache(maxsize=4096)
+def _converted(
+    tag: BaseTag, vr: str | None, value: bytes, implicit: bool, little: bool
+) -> DataElement:
+    return convert_raw_data_element(RawDataElement(tag, vr, len(value), value, 0, implicit, little))
 
 
 def _mend_decimal_comma(header: Dataset, tag: BaseTag) -> bool:

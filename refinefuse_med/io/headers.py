@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -27,6 +29,9 @@ _FIRST_GROUPS: Final = ((0x02, 0x00), (0x08, 0x00), (0x00, 0x08))
 _VRS: Final = frozenset(str(vr).encode() for vr in VR if len(str(vr)) == 2)
 _MAX_FIRST_LENGTH: Final = 1024
 """A headless file starts with a group length or a UID, never with a long value."""
+
+
+_NEEDED: Final = [Tag(name) for name in NEEDED]
 
 
 class NotDicomError(Exception):
@@ -49,6 +54,9 @@ class DicomFile:
         What is wrong with the file as a whole, such as truncated pixel data.
     mended : bool
         Whether decimal commas were turned into points.
+    pixels_at : int
+        Where in the file the element of its pixel data begins, or the file ends; of a deflated
+        one, where it would after inflating.
     """
 
     path: Path
@@ -56,6 +64,7 @@ class DicomFile:
     header: Dataset
     damage: str | None = None
     mended: bool = False
+    pixels_at: int = 0
 
     @property
     def base_name(self) -> str:
@@ -80,18 +89,23 @@ def read_header(path: Path, name: str) -> DicomFile:
         if size == 0:
             raise InputError("empty file (0 bytes)", where=Path(name).name)
         with path.open("rb") as file:
-            header = _parse(
-                file, Path(name).name, stop_before_pixels=True, specific_tags=list(NEEDED)
-            )
-            mended = settle(header)
-            return DicomFile(path, name, header, _truncation(header, file, size), mended)
+            header = _parse(file, Path(name).name, whole=False)
+            end, mended = file.tell(), settle(header, shared=True)
+            return DicomFile(path, name, header, _truncation(header, end, size), mended, end)
     except OSError as error:
         reason = error.strerror or "damaged"
         raise InputError(f"cannot be read ({reason})", where=Path(name).name) from error
 
 
-def read_dataset(file: DicomFile) -> Dataset:
+def read_dataset(file: DicomFile, held: bytes | None = None) -> Dataset:
     """Read the whole file: every element, pixel data included.
+
+    Parameters
+    ----------
+    file : DicomFile
+        What is known of it.
+    held : bytes, optional
+        The part of the file that is wanted, where it has been read already.
 
     Raises
     ------
@@ -99,18 +113,18 @@ def read_dataset(file: DicomFile) -> Dataset:
         The file cannot be read (any more).
     """
     try:
-        with file.path.open("rb") as stream:
+        with file.path.open("rb") if held is None else BytesIO(held) as stream:
             dataset = _parse(stream, file.base_name)
     except (OSError, NotDicomError) as error:
         raise InputError("cannot be read any more", where=file.base_name) from error
-    for tag, element in file.header.items():
-        if tag in dataset:  # settled already
-            dataset[tag] = element
     settle(dataset)
     return dataset
 
 
-def _parse(file: BinaryIO, base_name: str, **options: Any) -> FileDataset:
+def _parse(file: BinaryIO, base_name: str, *, whole: bool = True) -> FileDataset:
+    options: dict[str, Any] = {}
+    if not whole:
+        options = {"stop_before_pixels": True, "specific_tags": _NEEDED}
     start = file.read(132)
     file.seek(0)
     if start[128:] != b"DICM" and not _looks_headless(start):
@@ -118,7 +132,7 @@ def _parse(file: BinaryIO, base_name: str, **options: Any) -> FileDataset:
     try:
         with quiet():
             header = dcmread(file, force=True, **options)
-            _complete_transfer_syntax(header)
+            _complete_transfer_syntax(header, shared=not whole)
     except (InvalidDicomError, EOFError) as error:
         raise InputError("truncated within its header", where=base_name) from error
     except OSError:
@@ -138,11 +152,11 @@ def _looks_headless(start: bytes) -> bool:
     return 0 < int.from_bytes(start[4:8], order) <= _MAX_FIRST_LENGTH  # type: ignore[arg-type]
 
 
-def _complete_transfer_syntax(header: FileDataset) -> None:
+def _complete_transfer_syntax(header: FileDataset, *, shared: bool) -> None:
     """Name the encoding that pydicom found, where the file does not (PS3.5 section 10)."""
     if not isinstance(getattr(header, "file_meta", None), FileMetaDataset):
         header.file_meta = FileMetaDataset()
-    settle(header.file_meta)
+    settle(header.file_meta, shared=shared)
     syntax = header.file_meta.get("TransferSyntaxUID")
     if syntax:
         if not UID(str(syntax)).is_transfer_syntax:
@@ -153,7 +167,7 @@ def _complete_transfer_syntax(header: FileDataset) -> None:
     header.file_meta.TransferSyntaxUID = UID(ImplicitVRLittleEndian if implicit else explicit)
 
 
-def _truncation(header: FileDataset, file: BinaryIO, size: int) -> str | None:
+def _truncation(header: FileDataset, end: int, size: int) -> str | None:
     """Tell whether the file ends before its uncompressed pixel data does."""
     syntax = header.file_meta.TransferSyntaxUID
     if syntax.is_encapsulated or syntax == DeflatedExplicitVRLittleEndian:
@@ -165,7 +179,7 @@ def _truncation(header: FileDataset, file: BinaryIO, size: int) -> str | None:
     expected = values * integer(header, "BitsAllocated") // 8
     # pydicom stops before the tag, VR and length of the pixel data (PS3.5 section 7.1).
     implicit, _ = header.original_encoding
-    held = size - file.tell() - (8 if implicit else 12)
+    held = size - end - (8 if implicit else 12)
     if held >= expected:
         return None
     if held <= 0:

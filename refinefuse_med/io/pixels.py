@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import filecmp
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +23,7 @@ from pydicom.uid import (
 from refinefuse_med.errors import InputError
 from refinefuse_med.io.elements import numbers, quiet, text
 from refinefuse_med.io.headers import DicomFile, read_dataset
+from refinefuse_med.io.native import native_pixels
 
 _DECODERS: Final = {JPEGExtended12Bit: "12 bits need: pip install refinefuse-med[gpl-codecs]"}
 """What brings a decoder that is not among the hard dependencies."""
@@ -32,7 +35,36 @@ _PREFERRED: Final = {
 }
 """Decoders that raise an error where the data are damaged; gdcm ends the process."""
 
-__all__ = ["images", "same_image"]
+__all__ = ["Header", "images", "opened", "same_image"]
+
+Header = Callable[[], Dataset]
+"""Every element of a file but its pixels; parsed when it is asked for, since few ask."""
+
+
+@contextmanager
+def opened(
+    file: DicomFile, indices: Sequence[int], *, colour: bool = False
+) -> Iterator[tuple[Iterator[NDArray[Any]], Header]]:
+    """Open a file for its images, as `images` gives them, and its header.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read (any more), or no decoder here can decode it.
+    """
+    try:
+        with file.path.open("rb") as stream:
+            plain = None if colour else native_pixels(file, stream)
+            if plain is not None:
+                yield plain.frames(stream, indices), partial(read_dataset, file, plain.header)
+                return
+    except OSError as error:
+        raise InputError("cannot be read any more", where=file.base_name) from error
+    dataset = read_dataset(file)
+    yield images(dataset, file.base_name, indices, colour=colour), lambda: dataset
+    for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"):
+        if keyword in dataset:
+            del dataset[keyword]
 
 
 def images(

@@ -15,6 +15,9 @@ __all__ = ["fill"]
 _BLOCK: Final = 16
 """Slices gathered before they are written into the volume, in which they are far apart."""
 
+_ROWS: Final = 8
+"""Rows of them that are written at a time: few enough to stay in the cache."""
+
 
 def fill(
     volume: NDArray[Any],
@@ -35,18 +38,22 @@ def fill(
     background : float
         The value of places that were not scanned.
     """
-    size = (volume.shape[-3], volume.shape[-2])
-    block = np.empty((_BLOCK, *volume.shape[:-1]), dtype=volume.dtype)
+    *channels, i, j, _ = volume.shape
+    block = np.empty((_BLOCK, *channels, j, i), dtype=volume.dtype)
     waiting = 0
     done = 0
 
     def flush() -> None:
         nonlocal waiting, done
-        volume[..., done : done + waiting] = np.moveaxis(block[:waiting], 0, -1)
+        for row in range(0, j, _ROWS):
+            part = block[:waiting, ..., row : row + _ROWS, :]
+            volume[..., row : row + _ROWS, done : done + waiting] = np.moveaxis(
+                part.swapaxes(-1, -2), 0, -1
+            )
         done, waiting = done + waiting, 0
 
-    for plane in _interpolated(_upright(planes, geometry, size, background), geometry):
-        block[waiting] = plane
+    for plane in _interpolated(_upright(planes, geometry, (i, j), background), geometry):
+        block[waiting] = plane.swapaxes(-1, -2)
         waiting += 1
         if waiting == _BLOCK:
             flush()
