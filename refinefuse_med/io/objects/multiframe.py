@@ -21,6 +21,7 @@ from pydicom.uid import (
 from refinefuse_med.errors import OutputError
 from refinefuse_med.io.objects.fused import FUSION, begin_fused, picture_of
 from refinefuse_med.io.objects.references import (
+    Sources,
     derivation_image,
     list_references,
     source_images,
@@ -108,7 +109,10 @@ def write_multiframe_capture(
     _list_frames(instance, planes)
     sources = source_images(grid, source, functional, matrix_fixed_to_moving_lps)
     _add_functional_groups(instance, planes, sources)
-    list_references(instance, (source, functional), sources)
+    if sources.spares_frames:
+        sources.add_all_to(instance)
+    if sources.first is not None:
+        list_references(instance, (source, functional))
     set_pixels(instance, pixels)
     return save_instance(instance, Path(path))
 
@@ -128,9 +132,7 @@ def _list_frames(instance: Dataset, planes: Sequence[Dataset]) -> None:
     instance.SliceLocationVector = [plane.SliceLocation for plane in planes]
 
 
-def _add_functional_groups(
-    instance: Dataset, planes: Sequence[Dataset], sources: Sequence[Sequence[Dataset]]
-) -> None:
+def _add_functional_groups(instance: Dataset, planes: Sequence[Dataset], sources: Sources) -> None:
     """Add the Multi-frame Functional Groups and Dimension modules (PS3.3 C.7.6.16, C.7.6.17)."""
     organization = Dataset()
     organization.DimensionOrganizationUID = new_uid(instance.SeriesInstanceUID, "dimension")
@@ -150,7 +152,7 @@ def _add_functional_groups(
     shared.PlaneOrientationSequence = [_only(first, "ImageOrientationPatient")]
     instance.SharedFunctionalGroupsSequence = [shared]
     instance.PerFrameFunctionalGroupsSequence = [
-        _frame(plane, k, sources[k]) for k, plane in enumerate(planes)
+        _frame(plane, k, sources) for k, plane in enumerate(planes)
     ]
 
 
@@ -161,7 +163,7 @@ def _only(dataset: Dataset, *keywords: str) -> Dataset:
     return item
 
 
-def _frame(plane: Dataset, k: int, sources: Sequence[Dataset]) -> Dataset:
+def _frame(plane: Dataset, k: int, sources: Sources) -> Dataset:
     content = Dataset()
     content.StackID = "1"
     content.InStackPositionNumber = k + 1
@@ -169,6 +171,6 @@ def _frame(plane: Dataset, k: int, sources: Sequence[Dataset]) -> Dataset:
     groups = Dataset()
     groups.FrameContentSequence = [content]
     groups.PlanePositionSequence = [_only(plane, "ImagePositionPatient")]
-    if sources:
-        groups.DerivationImageSequence = [derivation_image(sources, FUSION)]
+    if derived := derivation_image(sources, k, FUSION):
+        groups.DerivationImageSequence = derived
     return groups

@@ -133,13 +133,16 @@ def write_parametric_map(
     # highdicom takes patient and study from an image; ours stand in the series, which knows more.
     instance.update(series)
     sources = source_images(grid, source, functional, matrix_fixed_to_moving_lps)
-    for groups, items in zip(instance.PerFrameFunctionalGroupsSequence, sources, strict=True):
+    for k, groups in enumerate(instance.PerFrameFunctionalGroupsSequence):
         groups.pop("DerivationImageSequence", None)
-        if items:
-            groups.DerivationImageSequence = [derivation_image(items, content.code)]
+        if derived := derivation_image(sources, k, content.code):
+            groups.DerivationImageSequence = derived
     for keyword in ("SourceImageSequence", "ReferencedSeriesSequence"):
         instance.pop(keyword, None)
-    list_references(instance, (source, functional), sources)
+    if sources.spares_frames:
+        sources.add_all_to(instance)
+    if sources.first is not None:
+        list_references(instance, (source, functional))
     return save_instance(instance, Path(path))
 
 

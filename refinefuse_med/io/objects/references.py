@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_sequence_item
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.tag import Tag
 
 from refinefuse_med.io.elements import numbers
 from refinefuse_med.io.objects.codes import code_item
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "Sources",
     "can_be_referred_to",
     "derivation_image",
     "list_references",
@@ -26,6 +33,8 @@ __all__ = [
 ]
 
 _MARGIN_MM: Final = 1e-3
+_MOST: Final = 20_000
+"""References that the frames of one object hold together at most (6 MB of header)."""
 
 
 def can_be_referred_to(header: Dataset) -> bool:
@@ -42,15 +51,79 @@ def reference(header: Dataset) -> Dataset:
     return item
 
 
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """The source instances of a volume, and which of them each slice was made from.
+
+    Attributes
+    ----------
+    items : tuple of Dataset
+        Items of a Source Image Sequence (PS3.3 C.7.6.1.1.4), one for each instance.
+    of_slice : tuple of arrays of int
+        For each slice along K, which of the items.
+    still : int
+        How many of the items, the first ones, are images of the anatomical series.
+    """
+
+    items: tuple[Dataset, ...]
+    of_slice: tuple[NDArray[np.intp], ...]
+    still: int
+
+    def __getitem__(self, k: int) -> list[Dataset]:
+        """The items of slice `k`."""
+        return [self.items[n] for n in self.of_slice[k]]
+
+    @cached_property
+    def spares_frames(self) -> bool:
+        """Whether one object for all slices had better name the functional images once."""
+        return sum(map(len, self.of_slice)) > _MOST
+
+    def add_to(self, target: Dataset, k: int, *, of_frame: bool = False) -> None:
+        """Add the Source Image Sequence of slice `k`, where there is something to name.
+
+        Hundreds of slices may each name hundreds of images: every item is encoded once.
+        """
+        numbers = self.of_slice[k]
+        if of_frame and self.spares_frames:
+            numbers = numbers[numbers < self.still]
+        if len(numbers):
+            value = b"".join(self._encoded[n] for n in numbers)
+            tag = Tag("SourceImageSequence")
+            target[tag] = RawDataElement(tag, "SQ", len(value), value, 0, False, True)
+
+    @cached_property
+    def first(self) -> int | None:
+        """The first slice that names an image; None where none does."""
+        return next((k for k, numbers in enumerate(self.of_slice) if len(numbers)), None)
+
+    def add_all_to(self, target: Dataset) -> None:
+        """Add the Source Image Sequence of an object that holds all slices."""
+        named = np.unique(np.concatenate(self.of_slice))
+        if len(named):
+            target.SourceImageSequence = [self.items[n] for n in named]
+
+    @cached_property
+    def _encoded(self) -> list[bytes]:
+        return [_encoded(item) for item in self.items]
+
+
+def _encoded(item: Dataset) -> bytes:
+    """The item as a file of explicit VR, little endian, has it."""
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    write_sequence_item(buffer, item, ["iso8859"])
+    return buffer.getvalue()
+
+
 def source_images(
     grid: Grid,
     anatomical: SourceHeader,
     functional: SourceHeader,
     matrix_fixed_to_moving_lps: ArrayLike | None,
-) -> list[list[Dataset]]:
-    """Make the Source Image Sequence (PS3.3 C.7.6.1.1.4) of every slice along K.
+) -> Sources:
+    """Find what each slice along K was made from.
 
-    Of the anatomical series it names the slice at the same place; of the functional one every
+    Of the anatomical series it is the slice at the same place; of the functional one every
     slice that interpolation takes values from, or the whole series where that is not known. An
     instance of several frames stands for all of them.
 
@@ -65,27 +138,30 @@ def source_images(
     """
     slices = grid.shape[2]
     still = [_source(h, preserved="YES") for h in anatomical.datasets if can_be_referred_to(h)]
-    moved = [_source(h, preserved="NO") for h in functional.datasets]
-    named = np.array([can_be_referred_to(h) for h in functional.datasets], dtype=bool)
-    touched = _touched(grid, functional, matrix_fixed_to_moving_lps) & named
-    return [
-        ([still[k]] if len(still) == slices else still if len(still) == 1 else [])
-        + [moved[n] for n in np.flatnonzero(touched[k])]
-        for k in range(slices)
-    ]
+    if len(still) not in (1, slices):
+        still = []  # which lies where is not known
+    named = [n for n, header in enumerate(functional.datasets) if can_be_referred_to(header)]
+    moved = [_source(functional.datasets[n], preserved="NO") for n in named]
+    touched = _touched(grid, functional, matrix_fixed_to_moving_lps)[:, named]
+    first = len(still)
+    of_slice = tuple(
+        np.append(
+            [k if first == slices else 0] if first else [], first + np.flatnonzero(row)
+        ).astype(np.intp)
+        for k, row in enumerate(touched)
+    )
+    return Sources((*still, *moved), of_slice, first)
 
 
-def derivation_image(sources: Sequence[Dataset], code: Code | None) -> Dataset:
-    """Make the item of the Derivation Image Sequence of one frame (PS3.3 C.7.6.16.2.6)."""
+def derivation_image(sources: Sources, k: int, code: Code | None) -> list[Dataset]:
+    """Make the Derivation Image Sequence of frame `k` (PS3.3 C.7.6.16.2.6), or none."""
     item = Dataset()
     item.DerivationCodeSequence = [] if code is None else [code_item(code)]
-    item.SourceImageSequence = list(sources)
-    return item
+    sources.add_to(item, k, of_frame=True)
+    return [item] if "SourceImageSequence" in item else []
 
 
 def _source(header: Dataset, *, preserved: str) -> Dataset:
-    if not can_be_referred_to(header):
-        return Dataset()
     item = reference(header)
     item.SpatialLocationsPreserved = preserved
     purpose = codes.DCM.SourceImageForImageProcessingOperation
@@ -116,29 +192,15 @@ def _touched(grid: Grid, source: SourceHeader, matrix: ArrayLike | None) -> NDAr
     return reached
 
 
-def list_references(
-    instance: Dataset,
-    sources: Iterable[SourceHeader],
-    used: Iterable[Sequence[Dataset]] | None = None,
-) -> None:
-    """Add the Common Instance Reference module (PS3.3 C.12.2) to an instance.
+def list_references(instance: Dataset, sources: Iterable[SourceHeader]) -> None:
+    """Add the Common Instance Reference module (PS3.3 C.12.2), which lists whole series.
 
-    Parameters
-    ----------
-    instance : Dataset
-        Refers to the `sources`.
-    sources : iterable of SourceHeader
-        What may be listed.
-    used : iterable of sequences of Dataset, optional
-        The items that refer to instances, from `source_images`; without, all are listed.
+    The instance must refer to one of them elsewhere: the module may not stand alone.
     """
-    uids = None if used is None else {i.ReferencedSOPInstanceUID for items in used for i in items}
     own: list[Dataset] = []
     others: dict[str, list[Dataset]] = {}
     for source in sources:
         headers = [header for header in source.datasets if can_be_referred_to(header)]
-        if uids is not None:
-            headers = [header for header in headers if header.SOPInstanceUID in uids]
         if not headers:
             continue
         first = headers[0]

@@ -29,7 +29,7 @@ from refinefuse_med.io.objects.ct import as_ct
 from refinefuse_med.io.objects.derived import derive_series, derive_study
 from refinefuse_med.io.objects.nuclear_medicine import as_nuclear_medicine
 from refinefuse_med.io.objects.pet import as_pet, can_be_pet
-from refinefuse_med.io.objects.references import source_images
+from refinefuse_med.io.objects.references import list_references, source_images
 from refinefuse_med.io.objects.slices import (
     make_folder,
     save_instance,
@@ -105,7 +105,7 @@ def write_registered_series(
         f"{__version__}",
         offset=_SERIES_OFFSET,
         code=codes.DCM.SpatialResampling,
-        sources=[source, functional],
+        sources=(source, functional),
     )
     units = get_meta(volume, Keys.UNITS) or "a.u."
     values = volume.as_tensor()[0].cpu().numpy().transpose(2, 1, 0)
@@ -114,12 +114,13 @@ def write_registered_series(
     series.RealWorldValueMappingSequence = [
         real_world_mapping(units, float(series.RescaleSlope), -_STORED_MAX - 1, _STORED_MAX)
     ]
+    series_of = (source, functional)
     sources = source_images(grid, source, functional, matrix_fixed_to_moving_lps)
     if sop_class == NuclearMedicineImageStorage:
         backwards = as_nuclear_medicine(series, functional.datasets[0], grid)
-        # One instance for all slices refers once to whatever any of them was made from.
-        items = {item.ReferencedSOPInstanceUID: item for one in sources for item in one}
-        series.SourceImageSequence = list(items.values())
+        sources.add_all_to(series)
+        if sources.first is not None:
+            list_references(series, series_of)
         set_pixels(series, stored[::-1] if backwards else stored)
         return [save_instance(series, make_folder(folder) / "0001.dcm")]
     if sop_class == PositronEmissionTomographyImageStorage:
@@ -128,7 +129,7 @@ def write_registered_series(
         as_ct(series, functional.datasets[0])
     else:
         _as_secondary_capture(series)
-    return write_slices(series, grid, stored, folder, sources=sources)
+    return write_slices(series, grid, stored, folder, sources=sources, series_of=series_of)
 
 
 def _sop_class(functional: SourceHeader) -> str:

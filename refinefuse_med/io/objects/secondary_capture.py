@@ -90,4 +90,6 @@ def write_secondary_capture(
     series.update(attributes)
     grid = grid_of(fused)
     sources = source_images(grid, source, functional, matrix_fixed_to_moving_lps)
-    return write_slices(series, grid, pixels, folder, sources=sources)
+    return write_slices(
+        series, grid, pixels, folder, sources=sources, series_of=(source, functional)
+    )

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
 from refinefuse_med.errors import OutputError
 from refinefuse_med.io.atomic import atomic_file
+from refinefuse_med.io.objects.references import Sources, list_references
 from refinefuse_med.io.objects.uids import new_uid
-from refinefuse_med.volume import Grid
+from refinefuse_med.volume import Grid, SourceHeader
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +44,8 @@ def write_slices(
     pixels: NDArray[np.generic],
     folder: str | Path,
     *,
-    sources: Sequence[Sequence[Dataset]] = (),
+    sources: Sources,
+    series_of: Iterable[SourceHeader],
 ) -> list[Path]:
     """Write one instance for each slice along K, as ``0001.dcm`` and so on.
 
@@ -55,8 +59,11 @@ def write_slices(
         Stored values.
     folder : Path
         Made where it does not exist.
-    sources : sequence of sequences of Dataset, optional
-        Source Image Sequence of each slice, see `references.source_images`.
+    sources : Sources
+        What each slice was made from.
+    series_of : iterable of SourceHeader
+        The series that the first slice to name an image lists whole: to do so in each would take
+        as much room as the pixels.
 
     Returns
     -------
@@ -72,6 +79,7 @@ def write_slices(
     """
     grid.require_orthogonal()
     folder = make_folder(folder)
+    series = _settled(series)
     paths = []
     for k, plane in enumerate(pixels):
         instance = copy.deepcopy(series)
@@ -80,11 +88,20 @@ def write_slices(
         if "ImageIndex" in instance:  # PET Image (PS3.3 C.8.9.4)
             instance.ImageIndex = k + 1
         place(instance, grid, k)
-        if sources and sources[k]:
-            instance.SourceImageSequence = sources[k]
+        sources.add_to(instance, k)
+        if k == sources.first:
+            list_references(instance, series_of)
         set_pixels(instance, plane)
         paths.append(save_instance(instance, folder / f"{k + 1:04d}.dcm"))
     return paths
+
+
+def _settled(series: Dataset) -> Dataset:
+    """The same, encoded once: what instances share is then copied as bytes, not encoded by each."""
+    buffer = BytesIO()
+    dcmwrite(buffer, series, implicit_vr=False, little_endian=True)
+    buffer.seek(0)
+    return dcmread(buffer, force=True)
 
 
 def make_folder(folder: str | Path) -> Path:
