@@ -1,8 +1,11 @@
-"""Writing how a viewer is to show the two source series over each other, untouched.
+"""Writing how a viewer is to show two series over each other, untouched.
 
 An Advanced Blending Presentation State (PS3.3 A.33.7): the anatomical series in grey, the
 functional one in its palette over it, in the place that the Spatial Registration object gives
-it. highdicom's class takes images of one study and one frame of reference alone.
+it. A deformed functional series is shown as it was resampled, in the anatomical frame of
+reference: presentation states refer to Spatial Registration instances, which are matrices, and a
+viewer that passes over a deformation would show the source in a wrong place without a word.
+highdicom's class takes images of one study and one frame of reference alone.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from pydicom import dcmread
 from pydicom.data import get_palette_files
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import AdvancedBlendingPresentationStateStorage
+from pydicom.uid import AdvancedBlendingPresentationStateStorage, SpatialRegistrationStorage
 
 from refinefuse_med.errors import InputError
 from refinefuse_med.io.objects.codes import code_item
@@ -70,7 +73,8 @@ def write_blending(
     anatomical, functional : Layer
         The first gives the geometry to show both in.
     registration : Dataset
-        The Spatial Registration object between the two.
+        The Spatial Registration object between the two, by which the functional series is put in
+        place; a Deformable one is named only: the series is in place already.
     path : Path
         A DICOM file.
     study : Dataset
@@ -109,9 +113,10 @@ def write_blending(
     instance.ContentCreatorName = None
     instance.PresentationCreationDate = instance.ContentDate
     instance.PresentationCreationTime = instance.ContentTime
+    by_matrix = registration.SOPClassUID == SpatialRegistrationStorage
     instance.AdvancedBlendingSequence = [
         _input(anatomical, 1, None),
-        _input(functional, 2, registration),
+        _input(functional, 2, registration if by_matrix else None),
     ]
     instance.PixelPresentation = "TRUE_COLOR"
     instance.BlendingDisplaySequence = [_blend()]

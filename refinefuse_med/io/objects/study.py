@@ -32,6 +32,8 @@ from refinefuse_med.io.objects.spatial_registration import write_registration
 from refinefuse_med.volume import Keys, SourceHeader, get_meta, grid_of, modality_of, source_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
@@ -124,8 +126,8 @@ def write_dicom(
         How the two were registered; where they were not (``none``), neither a registration nor
         a blending is written.
     displacement : callable, optional
-        Of a deformable registration, see `deformable_registration`. A blending, which knows
-        matrices alone, is then not written.
+        Of a deformable registration, see `deformable_registration`. The blending, which knows
+        matrices alone, then shows the registered series instead of the source.
     shown : Shown, optional
         Windows and palette; recorded in the objects, and what the blending shows.
     contribution : MetaTensor, shape (1, I, J, K), optional
@@ -171,11 +173,12 @@ def write_dicom(
         paths = write_secondary_capture(fused, source, folder / "fused", **told, **made_from)
     name = "functional_registered"
     if options.quantitative:
-        paths.append(one_map(functional_registered, name, FUNCTIONAL, window))
+        registered = [one_map(functional_registered, name, FUNCTIONAL, window)]
     else:
-        paths += write_registered_series(
+        registered = write_registered_series(
             functional_registered, source, folder / name, window=window, **made_from
         )
+    paths += registered
     if contribution is not None:
         paths.append(one_map(contribution, "contribution", CONTRIBUTION, (0.0, 1.0)))
     if (
@@ -183,19 +186,22 @@ def write_dicom(
         and method != "none"
         and _both_named(source, functional)
     ):
-        path = folder / "registration.dcm"
-        matrix = matrix_fixed_to_moving_lps
+        path, matrix = folder / "registration.dcm", matrix_fixed_to_moving_lps
         if displacement is None:
             write_registration(matrix, source, functional, path, study=study, method=method)
         elif functional.datasets[0].get("FrameOfReferenceUID"):
             write_deformable_registration(
                 matrix, displacement, grid_of(fused), source, functional, path, study=study
             )
-        paths += [path] if path.exists() else []
-        if displacement is None and shown is not None:
-            layers, registration = _layers(shown, source, functional), dcmread(path)
+        written = [path] if path.exists() else []
+        if written and shown is not None:
+            base, registration = Layer(source, shown.anatomical), dcmread(path)
+            overlay = _as_acquired(functional, shown)
+            if displacement is not None:
+                overlay = _as_written(registered, shown)
             path = folder / "blending.dcm"
-            paths.append(write_blending(*layers, registration, path, study=study))
+            written.append(write_blending(base, overlay, registration, path, study=study))
+        paths += written
     if options.colour_bar and shown is not None and shown.colours is not None:
         paths.append(
             write_colour_bar(
@@ -240,7 +246,12 @@ def _details(shown: Shown | None, units: str) -> str:
     )
 
 
-def _layers(shown: Shown, source: SourceHeader, functional: SourceHeader) -> tuple[Layer, Layer]:
-    """The windows in the values that the files' own rescale gives: Bq/ml where we have SUV."""
+def _as_acquired(functional: SourceHeader, shown: Shown) -> Layer:
+    """The window in the values that the files' own rescale gives: Bq/ml where we have SUV."""
     low, high = (bound / shown.functional_factor for bound in shown.functional)
-    return Layer(source, shown.anatomical), Layer(functional, (low, high), shown.colours)
+    return Layer(functional, (low, high), shown.colours)
+
+
+def _as_written(paths: Sequence[Path], shown: Shown) -> Layer:
+    headers = tuple(dcmread(path, stop_before_pixels=True) for path in paths)
+    return Layer(SourceHeader("dicom", "", headers), shown.functional, shown.colours)

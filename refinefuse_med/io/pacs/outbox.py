@@ -13,6 +13,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import (
     UID,
     AdvancedBlendingPresentationStateStorage,
+    DeformableSpatialRegistrationStorage,
     SpatialRegistrationStorage,
 )
 
@@ -20,7 +21,11 @@ from refinefuse_med.errors import InputError
 
 __all__ = ["Delivery", "Letter", "outbox"]
 
-_LAST: Final = (SpatialRegistrationStorage, AdvancedBlendingPresentationStateStorage)
+_LAST: Final = (
+    SpatialRegistrationStorage,
+    DeformableSpatialRegistrationStorage,
+    AdvancedBlendingPresentationStateStorage,
+)
 """What refers to others is sent after them, in this order."""
 
 

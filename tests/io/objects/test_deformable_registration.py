@@ -10,7 +10,7 @@ import pytest
 from scipy.ndimage import map_coordinates
 
 from refinefuse_med.errors import InputError
-from refinefuse_med.io import Shown, write_dicom
+from refinefuse_med.io import DicomOptions, Shown, write_dicom
 from refinefuse_med.io.objects.deformable_registration import write_deformable_registration
 from refinefuse_med.io.objects.derived import derive_study
 from refinefuse_med.volume import Grid, grid_of
@@ -27,6 +27,10 @@ def _bend(points):
 
 @pytest.fixture
 def written(tmp_path, affine):
+    return _write(tmp_path, affine)
+
+
+def _write(tmp_path, affine, options=None):
     fused = colour(affine)
     moving = pet_source(Grid((4, 4, 3), np.eye(4)), FrameOfReferenceUID="2.25.55")
     write_dicom(
@@ -37,7 +41,8 @@ def written(tmp_path, affine):
         matrix_fixed_to_moving_lps=TURN,
         method="deformable",
         displacement=_bend,
-        shown=Shown((0, 900), (0, 8)),
+        shown=Shown((0, 900), (0, 8), functional_factor=0.25),
+        options=options,
     )
     return tmp_path, moving, grid_of(fused)
 
@@ -71,8 +76,27 @@ def test_points_go_where_the_deformation_takes_them(written):
     np.testing.assert_allclose(found, expected, atol=0.05)  # of linear interpolation
 
 
-def test_no_blending_is_written_which_knows_matrices_alone(written):
-    assert not (written[0] / "blending.dcm").exists()
+@pytest.mark.parametrize("options", [None, DicomOptions(quantitative=True)], ids=["PT", "map"])
+def test_blending_shows_the_series_that_was_resampled(tmp_path, oblique, options):
+    folder, _, _ = _write(tmp_path, oblique, options)
+    state = pydicom.dcmread(folder / "blending.dcm")
+    base, overlay = state.AdvancedBlendingSequence
+    assert "ReferencedSpatialRegistrationSequence" not in overlay
+    (named,) = state.ReferencedInstanceSequence
+    deformation = pydicom.dcmread(folder / "registration.dcm")
+    assert named.ReferencedSOPInstanceUID == deformation.SOPInstanceUID
+    headers = [pydicom.dcmread(path) for path in sorted(folder.glob("functional_registered*/*"))]
+    headers += [pydicom.dcmread(path) for path in folder.glob("functional_registered.dcm")]
+    assert {header.FrameOfReferenceUID for header in headers} == {state.FrameOfReferenceUID}
+    assert [item.ReferencedSOPInstanceUID for item in overlay.ReferencedImageSequence] == [
+        header.SOPInstanceUID for header in headers
+    ]
+    assert overlay.SeriesInstanceUID == headers[0].SeriesInstanceUID != base.SeriesInstanceUID
+    # In SUV, as the registered files have it, not in the Bq/ml of the source.
+    (voi,) = overlay.SoftcopyVOILUTSequence
+    assert (voi.WindowCenter, voi.WindowWidth) == (4, 8)
+    if shutil.which("dciodvfy"):
+        assert validation_errors(folder / "blending.dcm") == []
 
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
