@@ -57,7 +57,7 @@ class FusionPanel(QWidget):
         self.fuse = Fuse(self.session, settings)
         self.check = Check(self.session)
         self.readout = Readout(self.session)
-        self.export = Export(self.session, settings.new_folder())
+        self.export = Export(self.session, settings)
         self._build()
         self.setAcceptDrops(True)
         bind_keys(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["Settings", "read_settings"]
+__all__ = ["Settings", "read_settings", "remember_deidentify"]
 
 _PLUGIN = "refinefuse-med"
 
@@ -21,12 +21,23 @@ class Settings(NamedTuple):
         Where result folders are made; empty: the user is asked.
     plain_names : bool
         Layers are named by their modality alone, without what a header says.
+    deidentify : bool
+        Exports are de-identified.
+    key_file : str
+        Of the key that patients and UIDs are renamed by; empty: the user's own.
     """
 
     device: str = "auto"
     colormap: str = "auto"
     output_folder: str = ""
     plain_names: bool = False
+    deidentify: bool = False
+    key_file: str = ""
+
+    @property
+    def key(self) -> Path | None:
+        """The file of the key, where one is named."""
+        return Path(self.key_file).expanduser() if self.key_file.strip() else None
 
     def new_folder(self) -> str:
         """A folder for the next result that is not there yet; empty where none is set."""
@@ -40,16 +51,31 @@ class Settings(NamedTuple):
 
 def read_settings() -> Settings:
     """What is set now."""
-    from napari.settings import get_plugin_settings
-
-    try:
-        page = get_plugin_settings(_PLUGIN)
-    except KeyError:
-        # The plugin is not installed but imported, or disabled.
+    page = _page()
+    if page is None:
         return Settings()
     return Settings(
         page.fusion.device,
         page.fusion.colormap,
         page.fusion.output_folder,
         page.privacy.plain_names,
+        page.privacy.deidentify,
+        page.privacy.key_file,
     )
+
+
+def remember_deidentify(on: bool) -> None:
+    """Set whether exports are de-identified, from now on."""
+    page = _page()
+    if page is not None:
+        page.privacy.deidentify = on
+
+
+def _page() -> Any:
+    """The page of the preferences; None where the plugin is not installed but imported."""
+    from napari.settings import get_plugin_settings
+
+    try:
+        return get_plugin_settings(_PLUGIN)
+    except KeyError:
+        return None

@@ -106,6 +106,10 @@ TIPS: Final = {
     "export": "Write the fusion as a new folder.",
     "format": "auto: the format of the anatomical scan.",
     "folder": "The folder to make; it must not be there yet.",
+    "deidentify": (
+        "Leave out of all that is written who the patient is: names, numbers, dates. The patient "
+        "and UIDs get others, always the same ones. The voxels stay: a head scan shows the face."
+    ),
     "report": "Also write a preview picture and a report to read in a browser.",
     "screenshots": "Save the three planes as they are shown now, as one picture.",
     "cancel": "Stop the work that is running.",

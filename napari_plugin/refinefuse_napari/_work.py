@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -284,10 +285,12 @@ def contribution(fusion: Fusion, monitor: Monitor = SILENT) -> Outcome:
 
 
 def export(fusion: Fusion, out: Path, config: OutputConfig, monitor: Monitor = SILENT) -> Outcome:
-    """Write a fusion as the folder `out`."""
+    """Write a fusion as the folder `out`; the fusion itself stays as it is."""
     from refinefuse_med.output import save_result
 
-    return Outcome(f"written to {save_result(fusion.result, out, config, monitor)}")
+    # What is written is noted in the record, and de-identified there: not in that of the layers.
+    result = replace(fusion.result, record=deepcopy(fusion.result.record))
+    return Outcome(f"written to {save_result(result, out, config, monitor)}")
 
 
 def provenance(kind: str, request: Request, record: dict[str, Any]) -> dict[str, Any]:

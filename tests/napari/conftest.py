@@ -70,7 +70,18 @@ def viewer(make_shown_viewer, pair):
 
 
 @pytest.fixture
-def panel(viewer, qtbot):
+def own_settings(tmp_path, monkeypatch):
+    """Settings of the plugin that are those of the test alone."""
+    from napari import settings
+
+    monkeypatch.setattr(settings, "_CFG_PATH", str(tmp_path / "settings" / "settings.yaml"))
+    settings._clear_plugin_settings_cache()
+    yield
+    settings._clear_plugin_settings_cache()
+
+
+@pytest.fixture
+def panel(viewer, qtbot, own_settings):
     """The panel, as napari makes it: the viewer that it gets is a proxy."""
     viewer.window.resize(1200, 900)
     _, panel = viewer.window.add_plugin_dock_widget("refinefuse-med", "RefineFuse")

@@ -12,11 +12,13 @@ from refinefuse_med.errors import RefineFuseError
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._controller import Action
 from refinefuse_napari._screenshots import save_triplet
+from refinefuse_napari._settings import remember_deidentify
 from refinefuse_napari._widgets import ActionButton, Section, button, row
 from refinefuse_napari._work import export
 
 if TYPE_CHECKING:
     from refinefuse_napari._session import Session
+    from refinefuse_napari._settings import Settings
 
 __all__ = ["Export"]
 
@@ -29,12 +31,13 @@ _FORMATS = {
 
 
 class Export(Section):
-    """Folder, format, report; the three planes as a picture."""
+    """Folder, format, report, privacy; the three planes as a picture."""
 
-    def __init__(self, session: Session, folder: str) -> None:
+    def __init__(self, session: Session, settings: Settings) -> None:
         super().__init__(texts.EXPORT)
         self._session = session
-        self.folder = QLineEdit(folder)
+        self._key = settings.key
+        self.folder = QLineEdit(settings.new_folder())
         self.folder.setPlaceholderText("a new folder")
         self.folder.setToolTip(texts.TIPS["folder"])
         self.folder.textChanged.connect(self.refresh)
@@ -46,11 +49,15 @@ class Export(Section):
         self.report = QCheckBox("preview and report")
         self.report.setToolTip(texts.TIPS["report"])
         self.report.setChecked(True)
+        self.deidentify = QCheckBox("de-identify")
+        self.deidentify.setToolTip(texts.TIPS["deidentify"])
+        self.deidentify.setChecked(settings.deidentify)
+        self.deidentify.toggled.connect(remember_deidentify)
         self.export = ActionButton("Export", self.run, "export")
         self.screenshots = ActionButton("Save the three planes…", self._screenshots, "screenshots")
         self.form.addRow("Folder", row(self.folder, self.browse))
         self.form.addRow("Format", self.format)
-        self.form.addRow("", self.report)
+        self.form.addRow("", row(self.report, self.deidentify))
         self.form.addRow(self.export)
         self.form.addRow(self.screenshots)
 
@@ -66,7 +73,13 @@ class Export(Section):
         """Write the fusion."""
         fusion, out = self._session.controller.fusion, Path(self.folder.text().strip())
         pictures = self.report.isChecked()
-        config = OutputConfig(formats=self.format.currentData(), preview=pictures, report=pictures)
+        config = OutputConfig(
+            formats=self.format.currentData(),
+            preview=pictures,
+            report=pictures,
+            deidentify=self.deidentify.isChecked(),
+            key=self._key,
+        )
         if fusion is not None:
             self._session.run(Action.EXPORT, lambda monitor: export(fusion, out, config, monitor))
 

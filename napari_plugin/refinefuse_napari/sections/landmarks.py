@@ -103,7 +103,6 @@ class Landmarks(Fold):
             name=f"landmarks {scan.name}",
             face_color=colour,
             size=_SIZE_MM / float(np.min(scan.scale)),
-            out_of_slice_display=True,
             **placement_of(scan),
         )
         layer.events.data.connect(self._changed)
