@@ -38,6 +38,8 @@ class Scan:
         Digest of what it holds: changes when an image is added or taken away.
     patient_id, description : str
         As in the header. Shown only where the user asked for it.
+    allow_gaps : bool
+        Interpolate slices that it lacks.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Scan:
     content: str = ""
     patient_id: str = ""
     description: str = ""
+    allow_gaps: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The scan as the plan's JSON holds it, without what names the patient."""
@@ -138,6 +141,7 @@ def make_plan(
     exclude: Iterable[Path] = (),
     is_arriving: Callable[[SeriesEntry], bool] = lambda _: False,
     cache: ScanCache | None = None,
+    allow_gaps: bool = False,
 ) -> BatchPlan:
     """Pair the scans under `root`.
 
@@ -157,6 +161,8 @@ def make_plan(
         Whether more of a series is to come: nobody is paired one of whose series is such.
     cache : ScanCache, optional
         What is known of folders that were read before.
+    allow_gaps : bool
+        Take series that lack slices, which are then interpolated.
 
     Raises
     ------
@@ -168,10 +174,10 @@ def make_plan(
         Nothing under it makes a pair.
     """
     pseudonyms = pseudonyms or Pseudonyms.from_file()
-    found = scan_tree(root, exclude, cache)
+    found = scan_tree(root, exclude, cache, allow_gaps=allow_gaps)
     left_out = [Leftover(item.name, None, item.reason) for item in found.skipped]
     left_out += [_leftover(entry, entry.reason) for entry in found.series if not entry.usable]
-    maker = _PairMaker(root, pseudonyms)
+    maker = _PairMaker(root, pseudonyms, allow_gaps)
     late = {_whose(entry) for entry in found.series if is_arriving(entry)}
     usable = [entry for entry in found.series if entry.usable and _whose(entry) not in late]
     if pairs_file is not None:
@@ -193,6 +199,7 @@ _Rest = list[tuple[SeriesEntry, str]]
 class _PairMaker:
     root: Path
     pseudonyms: Pseudonyms
+    allow_gaps: bool
 
     def chosen(
         self, entries: Iterable[SeriesEntry], max_days: int | None
@@ -247,6 +254,7 @@ class _PairMaker:
             content=entry.identity.content,
             patient_id=entry.identity.patient_id,
             description=entry.description,
+            allow_gaps=self.allow_gaps,
         )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import groupby
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
+from refinefuse_med.children import in_children
 from refinefuse_med.errors import InputError
 from refinefuse_med.io import Inspection, SeriesEntry, inspect_path
 from refinefuse_med.io.discovery import FoundFile, walk
@@ -30,13 +30,17 @@ ScanCache = dict[Path, tuple[tuple[object, ...], Inspection]]
 
 
 def scan_tree(
-    root: Path, exclude: Iterable[Path] = (), cache: ScanCache | None = None
+    root: Path,
+    exclude: Iterable[Path] = (),
+    cache: ScanCache | None = None,
+    *,
+    allow_gaps: bool = False,
 ) -> Inspection:
     """As `refinefuse_med.io.inspect_path`, for archives that are too large for it.
 
     Headers are kept of one folder at a time, and folders are read side by side. A series
     that lies in several folders is read a second time, as one. Folders in the `cache` that have not
-    changed are not read again.
+    changed are not read again. With `allow_gaps`, series that lack slices are usable.
 
     Raises
     ------
@@ -44,11 +48,15 @@ def scan_tree(
         `root` does not exist, cannot be read, or is empty.
     """
     if not root.is_dir():
-        return inspect_path(root)
+        return inspect_path(root, allow_gaps=allow_gaps)
     folders = [list(files) for _, files in groupby(walk(root, _below(root, exclude)), key=_folder)]
     if not folders:
         raise InputError("the folder is empty", where=root)
-    parts = _inspect_all(folders) if cache is None else _inspect_changed(folders, cache)
+    parts = (
+        _inspect_all(folders, allow_gaps)
+        if cache is None
+        else _inspect_changed(folders, cache, allow_gaps)
+    )
 
     homes: dict[str, list[int]] = defaultdict(list)
     for number, part in enumerate(parts):
@@ -62,7 +70,9 @@ def scan_tree(
         if entry.series_instance_uid not in scattered
     ]
     for uid, where in scattered.items():
-        again = inspect_files(file for number in where for file in folders[number])
+        again = inspect_files(
+            (file for number in where for file in folders[number]), allow_gaps=allow_gaps
+        )
         series += [entry for entry in again.series if entry.series_instance_uid == uid]
     skipped = sorted((item for part in parts for item in part.skipped), key=lambda i: i.name)
     return Inspection(tuple(series), tuple(skipped))
@@ -79,23 +89,25 @@ def _folder(file: FoundFile) -> Path:
     return file[0].parent
 
 
-def _inspect_all(folders: list[list[FoundFile]]) -> list[Inspection]:
+def _inspect_all(folders: list[list[FoundFile]], allow_gaps: bool) -> list[Inspection]:
     chunks = list(_chunks(folders))
     workers = min(os.cpu_count() or 1, len(chunks))
     if len(chunks) < _PARALLEL_FROM or workers == 1:
-        return [inspect_files(files) for files in folders]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return [part for parts in pool.map(_inspect_chunk, chunks) for part in parts]
+        return _inspect_chunk(folders, allow_gaps)
+    found = in_children(partial(_inspect_chunk, allow_gaps=allow_gaps), chunks, workers)
+    return [part for parts in found for part in parts]
 
 
-def _inspect_changed(folders: list[list[FoundFile]], cache: ScanCache) -> list[Inspection]:
+def _inspect_changed(
+    folders: list[list[FoundFile]], cache: ScanCache, allow_gaps: bool
+) -> list[Inspection]:
     signatures = [_signature(files) for files in folders]
     changed = [
         number
         for number, files in enumerate(folders)
         if cache.get(_folder(files[0]), (None,))[0] != signatures[number]
     ]
-    read = _inspect_all([folders[number] for number in changed])
+    read = _inspect_all([folders[number] for number in changed], allow_gaps)
     for number, part in zip(changed, read, strict=True):
         cache[_folder(folders[number][0])] = signatures[number], part
     return [cache[_folder(files[0])][1] for files in folders]
@@ -125,5 +137,5 @@ def _chunks(folders: list[list[FoundFile]]) -> Iterator[list[list[FoundFile]]]:
         yield chunk
 
 
-def _inspect_chunk(folders: list[list[FoundFile]]) -> list[Inspection]:
-    return [inspect_files(files) for files in folders]
+def _inspect_chunk(folders: list[list[FoundFile]], allow_gaps: bool) -> list[Inspection]:
+    return [inspect_files(files, allow_gaps=allow_gaps) for files in folders]

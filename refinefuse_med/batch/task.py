@@ -75,7 +75,13 @@ def _model(path: Path | None) -> RefineFuse:
 
 def _scans(pair: Pair, monitor: Monitor) -> tuple[MetaTensor, MetaTensor]:
     anatomical, functional = (
-        load_volume(scan.path, series_uid=scan.series_uid, modality=scan.modality, monitor=monitor)
+        load_volume(
+            scan.path,
+            series_uid=scan.series_uid,
+            modality=scan.modality,
+            allow_gaps=scan.allow_gaps,
+            monitor=monitor,
+        )
         for scan in (pair.anatomical, pair.functional)
     )
     return anatomical, functional

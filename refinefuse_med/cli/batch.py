@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from refinefuse_med.cli.options import (
+    allow_gaps_option,
     fusion_config,
     fusion_options,
     key_option,
@@ -74,6 +75,7 @@ _PAIRS_HELP = (
     help="With --watch: a series is complete when no new file has come for so long.",
 )
 @click.option("--identify", is_flag=True, help="Name patients, series and paths in the report.")
+@allow_gaps_option
 @fusion_options
 @click.option("--json", "as_json", is_flag=True, help="The plan, or the record, on stdout.")
 @logging_options
@@ -111,6 +113,7 @@ def batch(
         max_days=max_days,
         pseudonyms=Pseudonyms.from_file(options["key"]),
         exclude=(out, root / UNFINISHED),
+        allow_gaps=options["allow_gaps"],
     )
     plan = None if options["watch"] and not dry_run else planned()
     if dry_run:

@@ -121,7 +121,9 @@ class Inspection:
         }
 
 
-def inspect_path(path: str | os.PathLike[str], monitor: Monitor = SILENT) -> Inspection:
+def inspect_path(
+    path: str | os.PathLike[str], monitor: Monitor = SILENT, *, allow_gaps: bool = False
+) -> Inspection:
     """Account for every file under a path, from the headers alone.
 
     Parameters
@@ -130,6 +132,8 @@ def inspect_path(path: str | os.PathLike[str], monitor: Monitor = SILENT) -> Ins
         A folder, a zip of one, its DICOMDIR, a NIfTI file or a DICOM file.
     monitor : Monitor
         Told how many headers are read; asked whether to go on.
+    allow_gaps : bool
+        Call a series usable although slices are missing, as where they are to be interpolated.
 
     Raises
     ------
@@ -141,30 +145,30 @@ def inspect_path(path: str | os.PathLike[str], monitor: Monitor = SILENT) -> Ins
         raise InputError("no such file or folder", where=path)
     try:
         if path.is_dir():
-            return inspect_found(discover(path, monitor))
+            return inspect_found(discover(path, monitor), allow_gaps=allow_gaps)
         if path.name.lower().endswith(NIFTI_SUFFIXES):
             return inspect_found(Discovery(nifti=((path, path.name),)))
         if is_zip(path):
             with unpacked(path, monitor) as folder:
-                return inspect_found(discover(folder, monitor))
+                return inspect_found(discover(folder, monitor), allow_gaps=allow_gaps)
     except PermissionError as error:
         raise InputError("no permission to read it", where=path) from error
     if is_index(path):
-        return inspect_found(discover(path.parent, monitor))
+        return inspect_found(discover(path.parent, monitor), allow_gaps=allow_gaps)
     file = read_image(path, path.name)
     if isinstance(file, Skipped):
         return Inspection((), (file,))
     return inspect_found(Discovery(stacks_of([file])))
 
 
-def inspect_files(files: Iterable[FoundFile]) -> Inspection:
+def inspect_files(files: Iterable[FoundFile], *, allow_gaps: bool = False) -> Inspection:
     """Account for each of these files, as `refinefuse_med.io.discovery.walk` yields them."""
-    return inspect_found(gathered(files))
+    return inspect_found(gathered(files), allow_gaps=allow_gaps)
 
 
-def inspect_found(found: Discovery) -> Inspection:
-    """Account for what a folder was found to hold."""
-    series = [_dicom_entry(stack) for stack in found.stacks]
+def inspect_found(found: Discovery, *, allow_gaps: bool = False) -> Inspection:
+    """Account for what a folder was found to hold; a series with gaps is usable if allowed."""
+    series = [_dicom_entry(stack, allow_gaps) for stack in found.stacks]
     skipped = list(found.skipped)
     for path, name in found.nifti:
         try:
@@ -174,12 +178,12 @@ def inspect_found(found: Discovery) -> Inspection:
     return Inspection(tuple(series), tuple(sorted(skipped, key=lambda item: item.name)))
 
 
-def _dicom_entry(stack: Stack) -> SeriesEntry:
+def _dicom_entry(stack: Stack, allow_gaps: bool) -> SeriesEntry:
     header = stack.header
     found: tuple[Plan, ...] = ()
     reason = ""
     try:
-        found = plans(stack)
+        found = plans(stack, allow_gaps=allow_gaps)
         if len(found) > 1:
             reason = f"{len(found)} volumes in one series: choose one with UID#N"
         elif found[0].colour:

@@ -45,7 +45,7 @@ def _file(path, modality):
 @pytest.fixture
 def plan_of(monkeypatch, tmp_path):
     def build(*series, **options):
-        monkeypatch.setattr(plan, "scan_tree", lambda *_: Inspection(series, ()))
+        monkeypatch.setattr(plan, "scan_tree", lambda *_, **__: Inspection(series, ()))
         return make_plan(tmp_path, pseudonyms=KEY, **options)
 
     return build

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -7,6 +9,8 @@ from refinefuse_med.batch.scan import scan_tree
 from refinefuse_med.errors import InputError
 from refinefuse_med.io import inspect_path
 from refinefuse_med.sample import make_sample
+from tests.io.corpus import Scan as Corpus
+from tests.io.corpus import write_scan
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,27 @@ def test_a_tree_read_folder_by_folder_gives_what_it_gives_at_once(archive):
 def test_and_so_it_does_in_several_processes(archive, monkeypatch):
     monkeypatch.setattr(scan, "CHUNK_FILES", 60)
     assert _seen(scan_tree(archive)) == _seen(inspect_path(archive))
+
+
+def test_an_unguarded_script_is_not_run_again(archive, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from refinefuse_med.batch import scan\n"
+        "scan.CHUNK_FILES = 60\n"
+        "print('run')\n"
+        f"print(len(scan.scan_tree(Path({str(archive)!r})).series))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["run", str(len(inspect_path(archive).series))]
+
+
+def test_a_series_with_a_gap_is_usable_where_gaps_are_allowed(tmp_path):
+    write_scan(tmp_path, Corpus(slices=8))[3].unlink()
+    assert not scan_tree(tmp_path).series[0].usable
+    (entry,) = scan_tree(tmp_path, allow_gaps=True).series
+    assert entry.usable
+    assert entry.shape[2] == 8
 
 
 def test_an_excluded_folder_is_not_looked_at(archive, tmp_path):

@@ -91,10 +91,10 @@ def test_what_has_not_changed_is_not_read_again(study, root, monkeypatch):
     cache, read = {}, []
     inspect = scan.inspect_files
 
-    def count(files):
+    def count(files, **options):
         files = list(files)
         read.append(Path(files[0][1]).parts[0])
-        return inspect(files)
+        return inspect(files, **options)
 
     monkeypatch.setattr(scan, "inspect_files", count)
     first = make_plan(root, cache=cache)
