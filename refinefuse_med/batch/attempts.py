@@ -1,8 +1,8 @@
 """What is known of earlier attempts at a pair, where a worker did not live to tell.
 
-A worker that crashes leaves its last words in a file, by Python's faulthandler; one that is
-killed from outside leaves none. So that a pair which crashes or hangs is given up after its second
-attempt, and one whose worker was merely lost is not.
+An attempt is noted in a file before it begins, and the file goes when one succeeds: whichever way a
+worker dies, the pair that it was at work on is known by it, and no pair that merely waited its turn
+there. A worker that crashes or hangs leaves its last words too, by Python's faulthandler.
 """
 
 from __future__ import annotations
@@ -15,23 +15,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["MAX_LOST_WORKERS", "Attempts"]
+__all__ = ["MAX_ATTEMPTS", "Attempts"]
 
 MAX_ATTEMPTS: Final = 2
-
-MAX_LOST_WORKERS: Final = 30
-"""How often a worker may be lost under a pair, without a last word, before it is given up."""
 
 _last_words: dict[Path, Any] = {}
 """Files that this process writes its last words into, by the folder of the run."""
 
 
 class Attempts:
-    """The attempts at one pair, in a file of the run's folder that outlives workers."""
+    """The attempts at one stage of a pair, in a file of the run's folder that outlives workers."""
 
-    def __init__(self, work: Path, name: str) -> None:
+    def __init__(self, work: Path, name: str, stage: str) -> None:
         self._work = work
-        self._file = work / f"{name}.attempts"
+        self._file = work / f"{name}.{stage}.attempts"
 
     @contextmanager
     def attempt(self, timeout_s: float | None) -> Iterator[None]:
@@ -47,33 +44,30 @@ class Attempts:
             faulthandler.enable(_last_words[words])
         with self._file.open("a", encoding="utf-8") as file:
             file.write(f"{words.name}\n")
-        if timeout_s is None:
-            yield
-            return
-        faulthandler.dump_traceback_later(timeout_s, exit=True, file=_last_words[words])
+        if timeout_s is not None:
+            faulthandler.dump_traceback_later(timeout_s, exit=True, file=_last_words[words])
         try:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
+        self._file.unlink(missing_ok=True)
 
     def exhausted(self) -> str:
         """Why the pair is to be given up; empty if it may be tried."""
-        ends = [end for line in self._lines() if (end := self._last_words_of(line))]
-        if len(ends) < MAX_ATTEMPTS:
+        try:
+            lines = self._file.read_text("utf-8").splitlines()
+        except OSError:
             return ""
-        return f"{ends[-1]} and was given up after {len(ends)} attempts"
+        if len(lines) < MAX_ATTEMPTS:
+            return ""
+        return f"{self._end_of(lines[-1])} and was given up after {len(lines)} attempts"
 
-    def _last_words_of(self, process: str) -> str:
+    def _end_of(self, process: str) -> str:
         try:
             words = (self._work / process).read_text("utf-8", "replace").strip()
         except OSError:
-            return ""
+            words = ""
         if words.startswith("Timeout"):
             return "took longer than --timeout allows"
-        return f"crashed its worker ({words.splitlines()[0]})" if words else ""
-
-    def _lines(self) -> list[str]:
-        try:
-            return self._file.read_text("utf-8").splitlines()
-        except OSError:
-            return []
+        how = words.splitlines()[0] if words else "killed from outside, or for want of memory"
+        return f"lost its worker ({how})"

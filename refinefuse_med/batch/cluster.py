@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from refinefuse_med import __version__
-from refinefuse_med.batch.attempts import MAX_LOST_WORKERS
 from refinefuse_med.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ _SLACK: Final = 1.5
 """How much more than estimated a pair may take before its worker is refused more."""
 
 _DASK: Final[dict[str, Any]] = {
-    "distributed.scheduler.allowed-failures": MAX_LOST_WORKERS,
     # Volumes are no spare: a worker has what it needs, or the pair fails.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from refinefuse_med.batch.attempts import Attempts
-from refinefuse_med.batch.job import Job
+from refinefuse_med.batch.job import Job, Stage
 from refinefuse_med.batch.outcome import Outcome
 from refinefuse_med.batch.plan import Pair
 from refinefuse_med.errors import (
@@ -37,13 +37,14 @@ _EVERY_S: Final = 0.5
 log = logging.getLogger(__name__)
 
 
-def guarded(job: Job, work: Callable[[Monitor], _T]) -> _T | Outcome:
+def guarded(job: Job, stage: Stage, work: Callable[[Monitor], _T]) -> _T | Outcome:
     """Do the work on a pair, once more where it fails, and turn its failure into an outcome.
 
-    A pair whose earlier attempts ended with the worker is given up, as `Attempts` tells.
+    A pair whose earlier attempts at the stage ended with the worker is given up, as `Attempts`
+    tells.
     """
     start = time.perf_counter()
-    attempts = Attempts(job.work, job.pair.name)
+    attempts = Attempts(job.work, job.pair.name, stage)
     if reason := attempts.exhausted():
         return Outcome(job.pair.name, "failed", error=reason, exit_status=1)
     monitor = _monitor(job)
@@ -55,7 +56,8 @@ def guarded(job: Job, work: Callable[[Monitor], _T]) -> _T | Outcome:
             return Outcome(job.pair.name, "pending", error="stopped on request")
         except Exception as error:
             log.debug("%s", job.pair.name, exc_info=True)
-            if last or isinstance(error, _SAME_AGAIN) or _is_disk_full(error):
+            over = last or attempts.exhausted() or isinstance(error, _SAME_AGAIN)
+            if over or _is_disk_full(error):
                 return _failure(job.pair, error, time.perf_counter() - start)
         gc.collect()  # the volumes of the first attempt hang on its traceback
     raise AssertionError

@@ -1,19 +1,18 @@
-"""What is sent to a worker. Light: the run that hands jobs out loads neither PyTorch nor MONAI."""
+"""What is sent to a worker."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final, Literal
 
-from refinefuse_med.batch.outcome import Outcome
 from refinefuse_med.batch.plan import Pair
 from refinefuse_med.config import FusionConfig, OutputConfig
 
-if TYPE_CHECKING:
-    from refinefuse_med.registration import RegistrationResult
+__all__ = ["STAGES", "Job", "Stage"]
 
-__all__ = ["Job", "fuse_job", "register_job"]
+Stage = Literal["register", "fuse"]
+STAGES: Final[tuple[Stage, ...]] = ("register", "fuse")
 
 
 @dataclass(frozen=True)
@@ -40,17 +39,3 @@ class Job:
     work: Path
     timeout_s: float | None = None
     topic: str = ""
-
-
-def register_job(job: Job) -> RegistrationResult | Outcome:
-    """Register the scans of a pair: the part of the work that wants no GPU."""
-    from refinefuse_med.batch.task import register_pair_of
-
-    return register_pair_of(job)
-
-
-def fuse_job(job: Job, known: RegistrationResult | Outcome | None = None) -> Outcome:
-    """Fuse a pair, and leave its folder and its thumbnail in the work folder."""
-    from refinefuse_med.batch.task import fuse_pair_of
-
-    return fuse_pair_of(job, known)

@@ -10,16 +10,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from refinefuse_med.batch.attempts import Attempts
 from refinefuse_med.batch.cluster import CPU, GPU, Pool
-from refinefuse_med.batch.job import Job, fuse_job, register_job
+from refinefuse_med.batch.job import STAGES, Job
 from refinefuse_med.batch.journal import Journal
 from refinefuse_med.batch.outcome import BatchResult, Outcome
 from refinefuse_med.batch.plan import Pair
+from refinefuse_med.batch.stages import fuse_job, register_job
 from refinefuse_med.batch.watcher import Stop, Watcher
 from refinefuse_med.config import FusionConfig, OutputConfig
 from refinefuse_med.errors import OutputError
 
 __all__ = ["run_pairs"]
+
+MAX_LOSSES: Final = 10
+"""How often Dask may blame a pair for lost workers although none was at work on it."""
 
 _POLL_S: Final = 0.25
 
@@ -28,9 +33,17 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Flight:
-    pair: Pair
-    future: Any
+    job: Job
     parts: list[Any] = field(default_factory=list)
+    losses: int = 0
+
+    @property
+    def pair(self) -> Pair:
+        return self.job.pair
+
+    @property
+    def future(self) -> Any:
+        return self.parts[-1]
 
 
 def run_pairs(
@@ -129,10 +142,7 @@ class _Run:
     def _hand_out(self) -> None:
         if not self.waiting or self.stop.handing_out or self.stopped:
             return
-        workers = self.pool.workers().values()
-        threads = sum(worker["nthreads"] for worker in workers)
-        has_gpu = any(GPU in worker["resources"] for worker in workers)
-        has_cpu = any(CPU in worker["resources"] for worker in workers)
+        threads = sum(worker["nthreads"] for worker in self.pool.workers().values())
         # One more than can run, so that none waits for this process.
         while self.waiting and len(self.flying) <= max(1, threads):
             pair = self.waiting.popleft()
@@ -144,24 +154,26 @@ class _Run:
             job = Job(
                 *(pair, self.config, self.output, self.journal.work, self.timeout_s, self.topic)
             )
-            self.flying[pair.name] = self._submit(job, has_gpu, has_cpu)
+            self.flying[pair.name] = _Flight(job)
+            self._submit(self.flying[pair.name])
 
-    def _submit(self, job: Job, has_gpu: bool, has_cpu: bool) -> _Flight:
+    def _submit(self, flight: _Flight) -> None:
         submit: Callable[..., Any] = self.pool.client.submit
-        name = f"{job.pair.name}-{secrets.token_hex(4)}"
-        if not has_gpu:
-            future = submit(self.fuse, job, key=f"fuse-{name}", pure=False)
-            return _Flight(job.pair, future, parts=[future])
+        job, name = flight.job, f"{flight.pair.name}-{secrets.token_hex(4)}"
+        resources = {kind for w in self.pool.workers().values() for kind in w["resources"]}
+        if GPU not in resources:
+            flight.parts = [submit(self.fuse, job, key=f"fuse-{name}", pure=False)]
+            return
         # Registrations run ahead on the cores while the GPU fuses.
         known = submit(
             self.register,
             job,
             key=f"register-{name}",
             pure=False,
-            resources={CPU: 1} if has_cpu else None,
+            resources={CPU: 1} if CPU in resources else None,
         )
-        future = submit(self.fuse, job, known, key=f"fuse-{name}", pure=False, resources={GPU: 1})
-        return _Flight(job.pair, future, parts=[known, future])
+        fused = submit(self.fuse, job, known, key=f"fuse-{name}", pure=False, resources={GPU: 1})
+        flight.parts = [known, fused]
 
     def _await_some(self) -> None:
         from dask.distributed import TimeoutError as DaskTimeoutError
@@ -173,11 +185,14 @@ class _Run:
         except (TimeoutError, DaskTimeoutError):
             return
         for flight in [flight for flight in self.flying.values() if flight.future.done()]:
-            del self.flying[flight.pair.name]
             self._take(flight)
 
     def _take(self, flight: _Flight) -> None:
-        outcome = _outcome_of(flight)
+        outcome = self._outcome_of(flight)
+        if outcome is None:
+            self._submit(flight)
+            return
+        del self.flying[flight.pair.name]
         if outcome.status == "pending":
             return
         try:
@@ -201,22 +216,33 @@ class _Run:
             for watcher in self.watchers if flight else ():
                 watcher.stage(event["pair"], event["stage"], event["fraction"])
 
+    def _outcome_of(self, flight: _Flight) -> Outcome | None:
+        """What became of a pair; None if it is to be handed out again."""
+        from distributed import CancelledError, KilledWorker
 
-def _outcome_of(flight: _Flight) -> Outcome:
-    from distributed import CancelledError, KilledWorker
+        try:
+            outcome = flight.future.result()
+        except CancelledError:
+            return Outcome(flight.pair.name, "pending")
+        except KilledWorker:
+            return self._loss(flight)
+        except Exception as error:
+            said = " ".join(str(error).split())
+            return _failed(flight.pair, f"unexpected {type(error).__name__}: {said}")
+        assert isinstance(outcome, Outcome)
+        return outcome
 
-    name = flight.pair.name
-    try:
-        outcome = flight.future.result()
-    except CancelledError:
-        return Outcome(name, "pending")
-    except KilledWorker as error:
-        text = f"its worker was lost {error.allowed_failures + 1} times"
-        return Outcome(name, "failed", error=text, exit_status=1)
-    except Exception as error:
-        said = " ".join(str(error).split())
-        return Outcome(
-            name, "failed", error=f"unexpected {type(error).__name__}: {said}", exit_status=1
-        )
-    assert isinstance(outcome, Outcome)
-    return outcome
+    def _loss(self, flight: _Flight) -> Outcome | None:
+        """Dask blames all that a lost worker had been given: see whether it was at work on this."""
+        flight.losses += 1
+        for stage in STAGES:
+            attempts = Attempts(self.journal.work, flight.pair.name, stage)
+            if reason := attempts.exhausted():
+                return _failed(flight.pair, reason)
+        if flight.losses >= MAX_LOSSES:
+            return _failed(flight.pair, "workers are lost before they can begin with it")
+        return None
+
+
+def _failed(pair: Pair, reason: str) -> Outcome:
+    return Outcome(pair.name, "failed", error=reason, exit_status=1)

@@ -12,7 +12,6 @@ import torch
 from monai.data import MetaTensor
 
 from refinefuse_med import registration
-from refinefuse_med.batch.guard import guarded
 from refinefuse_med.batch.job import Job
 from refinefuse_med.batch.outcome import Outcome
 from refinefuse_med.batch.plan import Pair
@@ -27,43 +26,33 @@ from refinefuse_med.registration import RegistrationResult
 __all__ = ["fuse_pair_of", "register_pair_of"]
 
 
-def register_pair_of(job: Job) -> RegistrationResult | Outcome:
-    """Register the scans of a pair: the part of the work that wants no GPU."""
-
-    def work(monitor: Monitor) -> RegistrationResult:
-        return registration.register(*_scans(job.pair, monitor), job.config.registration, monitor)
-
-    return guarded(job, work)
+def register_pair_of(job: Job, monitor: Monitor) -> RegistrationResult:
+    """Register the scans of a pair."""
+    return registration.register(*_scans(job.pair, monitor), job.config.registration, monitor)
 
 
-def fuse_pair_of(job: Job, known: RegistrationResult | Outcome | None = None) -> Outcome:
+def fuse_pair_of(job: Job, known: RegistrationResult | None, monitor: Monitor) -> Outcome:
     """Fuse a pair, and leave its folder and its thumbnail in the work folder."""
-    if isinstance(known, Outcome):
-        return known
     start = time.perf_counter()
-
-    def work(monitor: Monitor) -> Outcome:
-        anatomical, functional = _scans(job.pair, monitor)
-        model = _model(job.config.engine.model)
-        result = fuse_pair(anatomical, functional, job.config, monitor, model, known)
-        monitor.update("write", 0.0)
-        # Stays hidden until the run moves it to its place, whole.
-        folder = save_result(result, job.work / job.pair.name, job.output)
-        # As written: cleaned, where that was asked for.
-        record = json.loads((folder / "result.json").read_text("utf-8"))
-        write_thumbnail(result, job.work / f"{job.pair.name}.jpg")
-        return Outcome(
-            job.pair.name,
-            "done",
-            verdict=result.registration.verdict,
-            method=result.registration.method,
-            warnings=tuple(record["warnings"]),
-            seconds=round(time.perf_counter() - start, 3),
-            registration_seconds=round(result.registration.seconds, 3),
-            fusion_seconds=round(result.picture.run.seconds, 3),
-        )
-
-    return guarded(job, work)
+    anatomical, functional = _scans(job.pair, monitor)
+    model = _model(job.config.engine.model)
+    result = fuse_pair(anatomical, functional, job.config, monitor, model, known)
+    monitor.update("write", 0.0)
+    # Stays hidden until the run moves it to its place, whole.
+    folder = save_result(result, job.work / job.pair.name, job.output)
+    # As written: cleaned, where that was asked for.
+    record = json.loads((folder / "result.json").read_text("utf-8"))
+    write_thumbnail(result, job.work / f"{job.pair.name}.jpg")
+    return Outcome(
+        job.pair.name,
+        "done",
+        verdict=result.registration.verdict,
+        method=result.registration.method,
+        warnings=tuple(record["warnings"]),
+        seconds=round(time.perf_counter() - start, 3),
+        registration_seconds=round(result.registration.seconds, 3),
+        fusion_seconds=round(result.picture.run.seconds, 3),
+    )
 
 
 @lru_cache(maxsize=1)

@@ -3,13 +3,12 @@
 A module of its own, so that workers can import what they are to do.
 """
 
+import ctypes
 import os
 import signal
 import time
 from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 from refinefuse_med.batch import cluster
 from refinefuse_med.batch.cluster import Sizing
@@ -31,8 +30,11 @@ def pair(number, what="fine"):
 
 
 def fuse(job, known=None):
+    what = job.pair.anatomical.path.name
+    if what == "dies before it begins":
+        os.kill(os.getpid(), signal.SIGKILL)
+
     def work(monitor):
-        what = job.pair.anatomical.path.name
         with (job.work.parents[2] / f"tried-{job.pair.name}").open("a") as log:
             log.write("x")
         for _ in range(5):
@@ -42,10 +44,14 @@ def fuse(job, known=None):
             raise ValueError("no good: Doe^Jane" if known else "no good")
         if what == "crashes":
             os.abort()
+        if what == "reads at address 0":
+            ctypes.string_at(0)
         if what == "hangs":
             time.sleep(600)
         if what == "fills the memory":
             raise MemoryError
+        if what == "wants more than its worker may take":
+            bytearray(3 * 10**9)
         if what == "fills the disk":
             raise OSError(28, "No space left on device")
         if what == "dies":
@@ -55,7 +61,7 @@ def fuse(job, known=None):
         (folder / "result.json").write_text(job.pair.name)
         return Outcome(job.pair.name, "done", verdict="ok")
 
-    return guarded(job, work)
+    return guarded(job, "fuse", work)
 
 
 def where(job, known=None):
@@ -79,11 +85,14 @@ def tries(out, one):
 
 @contextmanager
 def pool_of(sizing=WORKERS):
-    """Workers of whom a pair may lose only few, so that the test ends soon."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(cluster._DASK, "distributed.scheduler.allowed-failures", 3)
-        with cluster.open_pool(None, sizing) as pool:
-            yield pool
+    """Workers whose scheduler gives a pair up at the first loss: that must not matter."""
+    import dask
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        cluster.open_pool(None, sizing) as pool,
+    ):
+        yield pool
 
 
 def run(pairs, out, pool, **options):

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+from refinefuse_med.batch import run
 from refinefuse_med.batch.cluster import Sizing
 from refinefuse_med.batch.outcome import BatchResult, Outcome
 from refinefuse_med.batch.watcher import Stop, Watcher
@@ -60,7 +61,9 @@ def test_workers_have_their_share_of_threads_and_malloc_as_it_is(pool):
     [
         ("raises", "unexpected ValueError: no good"),
         ("fills the memory", "not enough memory; run fewer workers at a time with --jobs"),
-        ("crashes", "crashed its worker (Fatal Python error: Aborted) and was given up"),
+        ("crashes", "lost its worker (Fatal Python error: Aborted) and was given up after 2"),
+        ("reads at address 0", "lost its worker (Fatal Python error: Segmentation fault) and was"),
+        ("dies", "lost its worker (killed from outside, or for want of memory) and was given up"),
         ("hangs", "took longer than --timeout allows and was given up after 2 attempts"),
     ],
 )
@@ -75,10 +78,22 @@ def test_a_pair_that_fails_costs_only_itself_and_is_tried_twice(pool, tmp_path, 
     assert not (tmp_path / "out" / bad.name).exists()
 
 
-def test_a_pair_whose_worker_always_dies_without_a_word_is_given_up_too(pool, tmp_path):
-    result = light.run([light.pair(0, "dies"), light.pair(1)], tmp_path / "out", pool)
+def test_pairs_that_wait_their_turn_where_others_die_are_not_blamed(tmp_path):
+    what = ["dies", "dies", "wants more than its worker may take", "fine"]
+    pairs = [light.pair(number, each) for number, each in enumerate(what)]
+    with light.pool_of(Sizing(cpu=1, gpu=0, threads=1, memory_bytes=2 * 10**9)) as pool:
+        result = light.run(pairs, tmp_path, pool)
+    assert [outcome.status for outcome in result.outcomes] == [*["failed"] * 3, "done"]
+    assert [light.tries(tmp_path, pair) for pair in pairs] == [2, 2, 2, 1]
+    assert result.outcomes[2].error.startswith("not enough memory")
+
+
+def test_a_pair_whose_workers_die_before_it_begins_is_given_up_too(pool, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "MAX_LOSSES", 3)
+    pairs = [light.pair(0, "dies before it begins"), light.pair(1)]
+    result = light.run(pairs, tmp_path / "out", pool)
     assert [outcome.status for outcome in result.outcomes] == ["failed", "done"]
-    assert result.outcomes[0].error == "its worker was lost 4 times"
+    assert result.outcomes[0].error == "workers are lost before they can begin with it"
 
 
 def test_a_full_disk_stops_the_run_and_says_so(pool, tmp_path):
