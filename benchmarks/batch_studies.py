@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from monai.data import MetaTensor
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     CTImageStorage,
@@ -14,9 +15,9 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from refinefuse_med.grid import Grid
-from refinefuse_med.io import load_volume, write_nifti
-from refinefuse_med.sample import make_sample
+from refinefuse_med.io import write_nifti
+from refinefuse_med.sample.dicom_study import write_study
+from refinefuse_med.sample.pose import posed_scan
 from refinefuse_med.volume import affine_ras, grid_of, make_volume, modality_of
 
 __all__ = ["make_archive", "make_studies"]
@@ -29,31 +30,29 @@ _KINDS = {
 }
 
 
-def make_studies(root: Path, count: int, coarse: int = 1) -> None:
+def make_studies(root: Path, count: int, coarse: int = 1, *, dicom: bool = False) -> None:
     """Write `count` studies of an MR and a PET, each in another pose, `coarse` times as coarse."""
     for seed in range(count):
         folder = root / f"study-{seed:04d}"
         if folder.exists():
             continue
-        make_sample(root / "whole", seed=seed)
-        folder.mkdir()
-        for name in ("mr_t1.nii.gz", "pet.nii.gz"):
-            volume = load_volume(root / "whole" / name)
-            shape = [size // coarse for size in grid_of(volume).shape]
-            affine = affine_ras(volume).copy()
-            affine[:3, 3] += (
-                affine[:3, :3].sum(axis=1) * (coarse - 1) / 2
-            )  # middle of the first block
-            affine[:3, :3] *= coarse
-            means = torch.nn.functional.avg_pool3d(volume.as_tensor()[None], coarse)[0]
-            kept = means[:, : shape[0], : shape[1], : shape[2]]
-            grid = Grid(tuple(kept.shape[1:]), affine)
-            write_nifti(
-                make_volume(kept, grid.affine_ras, modality=modality_of(volume)), folder / name
-            )
-        for path in (root / "whole").iterdir():
-            path.unlink()
-        (root / "whole").rmdir()
+        folder.mkdir(parents=True)
+        volumes = {name: _coarser(posed_scan(name, seed)[0], coarse) for name in ("mr", "pet")}
+        if dicom:
+            write_study(volumes, folder, seed, f"STUDY{seed}")
+            continue
+        for name, volume in volumes.items():
+            write_nifti(volume, folder / f"{name}.nii.gz")
+
+
+def _coarser(volume: MetaTensor, coarse: int) -> MetaTensor:
+    shape = [size // coarse for size in grid_of(volume).shape]
+    affine = affine_ras(volume).copy()
+    affine[:3, 3] += affine[:3, :3].sum(axis=1) * (coarse - 1) / 2  # middle of the first block
+    affine[:3, :3] *= coarse
+    means = torch.nn.functional.avg_pool3d(volume.as_tensor()[None], coarse)[0]
+    kept = means[:, : shape[0], : shape[1], : shape[2]]
+    return make_volume(kept, affine, modality=modality_of(volume))
 
 
 def make_archive(root: Path, series: int, slices: int = 4) -> None:

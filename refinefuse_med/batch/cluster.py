@@ -25,6 +25,9 @@ GPU: Final = "GPU"
 CPU: Final = "CPU"
 """Name of the resource of workers that leave the GPUs to others."""
 
+_STARTS: Final = 5
+"""How often a worker may be lost in its first start, before the run is given up."""
+
 _PATIENCE_S: Final = 10
 """How long to wait for the answer of a scheduler."""
 
@@ -159,6 +162,16 @@ _THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 def _local_cluster(sizing: Sizing) -> Any:
     from distributed import Nanny, Scheduler, SpecCluster
 
+    class PatientNanny(Nanny):
+        """Starts its worker again also where that is killed while it starts for the first time."""
+
+        async def instantiate(self) -> Any:
+            for _ in range(_STARTS):
+                status = await super().instantiate()
+                if status.name != "stopped" or self.status.name not in ("init", "starting"):
+                    break
+            return status
+
     common = {
         "nthreads": 1,
         "host": "127.0.0.1",
@@ -169,12 +182,12 @@ def _local_cluster(sizing: Sizing) -> Any:
     specs: dict[Any, dict[str, Any]] = {}
     for number in range(sizing.cpu):
         specs[f"cpu-{number}"] = {
-            "cls": Nanny,
+            "cls": PatientNanny,
             "options": {**common, "resources": {CPU: 1} if sizing.gpu else {}},
         }
     for number in range(sizing.gpu):
         specs[f"gpu-{number}"] = {
-            "cls": Nanny,
+            "cls": PatientNanny,
             "options": {
                 **common,
                 "resources": {GPU: 1},

@@ -87,6 +87,7 @@ def tries(out, one):
 def pool_of(sizing=WORKERS):
     """Workers whose scheduler gives a pair up at the first loss: that must not matter."""
     import dask
+    import distributed  # noqa: F401  its own settings first
 
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),

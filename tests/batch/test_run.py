@@ -1,7 +1,10 @@
 import json
 import os
 import signal
+import threading
+import time
 
+import psutil
 import pytest
 
 from refinefuse_med.batch import run
@@ -19,28 +22,25 @@ def pool():
 
 
 class _Kill(Watcher):
-    """SIGKILL for every worker, after every second pair."""
+    """SIGKILL for every worker, once, when the first pair has ended."""
 
-    def __init__(self, times):
-        self.pids, self._times, self._count = [], times, 0
+    pids: frozenset[int] = frozenset()
 
     def begin(self, total, done, pool):
         self._pool = pool
 
     def outcome(self, outcome):
-        self._count += 1
-        if len(self.pids) < self._times and self._count % 2:
-            pids = set(self._pool.client.run(os.getpid).values())
-            for pid in pids - {os.getpid()}:
+        if not self.pids:
+            self.pids = frozenset(self._pool.client.run(os.getpid).values())
+            for pid in self.pids:
                 os.kill(pid, signal.SIGKILL)
-            self.pids += pids
 
 
 def test_killed_workers_lose_nothing(pool, tmp_path):
     pairs = [light.pair(number) for number in range(8)]
-    killer = _Kill(times=3)
+    killer = _Kill()
     result = light.run(pairs, tmp_path / "out", pool, watchers=[killer])
-    assert len(killer.pids) >= 3
+    assert len(killer.pids) == 2
     assert [outcome.status for outcome in result.outcomes] == ["done"] * 8
     assert result.exit_status == 0
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
@@ -48,6 +48,26 @@ def test_killed_workers_lose_nothing(pool, tmp_path):
         *(pair.name for pair in pairs),
     ]
     assert not any((tmp_path / "out" / ".batch" / "work").iterdir())
+
+
+def test_workers_that_are_killed_while_they_start_are_started_again(tmp_path):
+    killed = []
+
+    def kill_the_first():
+        while not killed:
+            for child in psutil.Process().children():
+                if "spawn_main" in " ".join(child.cmdline()):
+                    child.kill()
+                    killed.append(child.pid)
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=kill_the_first)
+    thread.start()
+    with light.pool_of(Sizing(cpu=1, gpu=0, threads=1, memory_bytes=0)) as pool:
+        result = light.run([light.pair(1)], tmp_path, pool)
+    thread.join()
+    assert killed
+    assert result.exit_status == 0
 
 
 def test_workers_have_their_share_of_threads_and_malloc_as_it_is(pool):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 import secrets
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from monai.data import MetaTensor
@@ -118,7 +119,7 @@ def derive_study(
     """
     study = Dataset()
     study.SpecificCharacterSet = "ISO_IR 192"
-    now = UNTOLD if deidentified else datetime.now()
+    now = UNTOLD if deidentified else _now()
     study.ContentDate, study.ContentTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     for header in source.datasets[:1]:
         for keyword in _IDENTITY:
@@ -145,6 +146,12 @@ def derive_study(
     if deidentified:
         _note_deidentification(study)
     return study
+
+
+def _now() -> datetime:
+    """When this is written, or is to be taken as written: see reproducible-builds.org."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now()
 
 
 def _note_deidentification(study: Dataset) -> None:
