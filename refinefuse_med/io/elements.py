@@ -88,6 +88,7 @@ NEEDED: Final[tuple[str | int, ...]] = (
     "RescaleIntercept",
     "RescaleType",
     "ModalityLUTSequence",
+    "RealWorldValueMappingSequence",
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
     # what PET values mean

@@ -14,6 +14,7 @@ from pydicom.uid import NuclearMedicineImageStorage
 from refinefuse_med.errors import GeometryError, InputError
 from refinefuse_med.io.elements import image_type, integer, items, numbers, text
 from refinefuse_med.io.geometry import Frame
+from refinefuse_med.io.real_world import is_map
 from refinefuse_med.io.traits import index_traits, traits_of
 
 __all__ = ["Frames", "frames_of"]
@@ -114,6 +115,11 @@ def _enhanced(header: Dataset) -> tuple[Frame, ...]:
     if len(own) != frame_count(header):
         raise InputError(f"{frame_count(header)} frames, but the geometry of {len(own)}")
 
+    # What other objects map to real world values are values that they have in other units.
+    values = (
+        "RealWorldValueMappingSequence" if is_map(header) else "PixelValueTransformationSequence"
+    )
+
     def macro(groups: Dataset, name: str) -> Dataset:
         return _first(groups, name) or _first(shared, name)
 
@@ -126,7 +132,7 @@ def _enhanced(header: Dataset) -> tuple[Frame, ...]:
                 macro(groups, "PlaneOrientationSequence"), "ImageOrientationPatient"
             ),
             measures=macro(groups, "PixelMeasuresSequence"),
-            rescale=macro(groups, "PixelValueTransformationSequence") or header,
+            rescale=macro(groups, values) or header,
         )
         for index, groups in enumerate(own)
     )
@@ -224,8 +230,8 @@ def _frame(
     rescale: Dataset,
 ) -> Frame:
     thickness = numbers(measures, "SpacingBetweenSlices") or numbers(measures, "SliceThickness")
-    slope = numbers(rescale, "RescaleSlope")
-    intercept = numbers(rescale, "RescaleIntercept")
+    slope = numbers(rescale, "RescaleSlope") or numbers(rescale, "RealWorldValueSlope")
+    intercept = numbers(rescale, "RescaleIntercept") or numbers(rescale, "RealWorldValueIntercept")
     return Frame(
         file=file,
         index=index,

@@ -13,6 +13,7 @@ from pydicom.pixels.processing import apply_modality_lut
 
 from refinefuse_med.io.elements import integer, numbers, text
 from refinefuse_med.io.geometry import Frame
+from refinefuse_med.io.real_world import stated_units
 from refinefuse_med.io.suv import Calibration, calibrate
 
 __all__ = ["AIR_HU", "COLOURS", "Scale", "scale_of"]
@@ -95,6 +96,8 @@ def scale_of(headers: Sequence[Dataset], modality: str) -> Scale:
         return Scale(modality, "a.u.", warnings=(note,))
     if photometric == "MONOCHROME1":
         warnings.append("MONOCHROME1 (low values shown bright): values kept as stored")
+    if units := stated_units(first):
+        return Scale(modality, units, padding=_padding(first), warnings=tuple(warnings))
     if modality == "PT":
         found: Calibration = calibrate(headers)
         notes = (*warnings, found.note)

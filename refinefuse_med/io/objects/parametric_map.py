@@ -23,7 +23,7 @@ from refinefuse_med.io.objects.references import (
 )
 from refinefuse_med.io.objects.slices import planes_of, save_instance
 from refinefuse_med.io.objects.uids import new_uid
-from refinefuse_med.volume import Grid, Keys, SourceHeader, get_meta, grid_of
+from refinefuse_med.volume import Grid, Keys, SourceHeader, get_meta, grid_of, modality_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -118,7 +118,7 @@ def write_parametric_map(
     series = derive_series(
         derive_study(source, volume) if study is None else study,
         sop_class_uid=ParametricMapStorage,
-        modality="OT",
+        modality=modality_of(volume),
         description=content.description,
         derivation=f"{content.derivation} by RefineFuse-Med {__version__}",
         offset=content.offset,

@@ -112,7 +112,7 @@ def write_registered_series(
     stored = _store(series, values, units)
     show(series, window or (float(values.min()), float(values.max())))
     series.RealWorldValueMappingSequence = [
-        real_world_mapping(units, float(series.RescaleSlope), -_STORED_MAX - 1, _STORED_MAX)
+        real_world_mapping(units, float(str(series.RescaleSlope)), -_STORED_MAX - 1, _STORED_MAX)
     ]
     series_of = (source, functional)
     sources = source_images(grid, source, functional, matrix_fixed_to_moving_lps)

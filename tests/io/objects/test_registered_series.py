@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pydicom
 import pytest
 
+from refinefuse_med.io import load_volume
 from refinefuse_med.io.objects.registered_series import write_registered_series
-from refinefuse_med.volume import Grid, grid_of, make_volume
+from refinefuse_med.volume import Grid, Keys, get_meta, grid_of, make_volume, modality_of
 from tests.io.dicom_sources import (
     FRAME_UID,
     STUDY_UID,
@@ -49,6 +51,18 @@ def test_registered_volume_keeps_class_values_and_place(
     np.testing.assert_allclose(position, where(oblique, (0, 0, 3)), atol=1e-3)
     assert headers[0].FrameOfReferenceUID == FRAME_UID
     assert headers[0].StudyInstanceUID == STUDY_UID
+    if units != "Bq/ml":  # which our reader turns into SUV
+        back = load_volume(tmp_path)
+        assert (modality_of(back), get_meta(back, Keys.UNITS)) == (modality, units)
+
+
+def test_units_are_those_of_the_mapping_only_where_that_is_the_rescale(tmp_path, oblique):
+    volume = functional(oblique, "PT", "SUVbw")
+    for path in write_registered_series(volume, NIFTI, tmp_path):
+        header = pydicom.dcmread(path)
+        header.RealWorldValueMappingSequence[0].RealWorldValueSlope *= 2
+        header.save_as(path)
+    assert get_meta(load_volume(tmp_path), Keys.UNITS) == "a.u."
 
 
 def test_registered_spect_is_one_nuclear_medicine_image(tmp_path, oblique):
