@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from concurrent.futures import Executor, Future, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +20,7 @@ from refinefuse_med.engine.precision import (
     largest_difference,
     probe_of,
 )
+from refinefuse_med.engine.threads import lanes
 from refinefuse_med.engine.transfer import Brought, Sent, Transfers
 from refinefuse_med.errors import DeviceError
 
@@ -34,6 +37,9 @@ is no faster, and takes more memory (docs/performance.md)."""
 
 _BYTES_A_PIXEL: Final = 800
 """Memory that the network takes for a pixel of a batch in float32, at its peak: 702 counted."""
+
+_PIXELS_SIDE_BY_SIDE: Final = 2**21
+"""Pixels that all threads of a CPU may have at work together: 1.5 GB."""
 
 _MEMORY_SHARE: Final = 0.5
 """Part of the free memory that a batch may take: others may want some, too."""
@@ -111,25 +117,68 @@ class SliceRunner:
         monitor.update("fuse", 0.0)
         if total:
             self.half = self._half_will_do(stacks)
-        for stack in stacks:
-            # A batch is added after the next one was started: the device never waits for us.
-            held: tuple[torch.Tensor, Brought] | None = None
-            for batch, brought in self._batches(stack):
-                if held is not None:
-                    stack.add(held[0], held[1].wait())
-                held = batch, brought
-                done += len(batch)
-                monitor.update("fuse", done / total)
-            if held is not None:
-                stack.add(held[0], held[1].wait())
+        with self._lanes(stacks) as executors:
+            for stack in stacks:
+                for count in self._run_stack(stack, executors):
+                    done += count
+                    monitor.update("fuse", done / total)
         monitor.update("fuse", 1.0)
         return total
 
-    def _batches(self, stack: Stack) -> Iterator[tuple[torch.Tensor, Brought]]:
-        transfers = Transfers(self.device, stack.sources.device)
+    def _run_stack(self, stack: Stack, executors: list[Executor]) -> Iterator[int]:
+        """Run the wanted slices of a stack, and tell how many each step has brought."""
         wanted = stack.wanted.nonzero()[:, 0].to(stack.sources.device)
-        size = self.batch_size or self._slices_at_once(stack.sources[0, 0].numel())
-        queue = deque(wanted.split(size)) if len(wanted) else deque()
+        queue = deque(wanted.split(self._size(stack))) if len(wanted) else deque()
+        if executors:
+            yield from self._side_by_side(stack, queue, executors)
+        # A batch is added after the next one was started: the device never waits for us.
+        held: tuple[torch.Tensor, Brought] | None = None
+        for batch, brought in self._one_by_one(stack, queue):
+            if held is not None:
+                stack.add(held[0], held[1].wait())
+            held = batch, brought
+            yield len(batch)
+        if held is not None:
+            stack.add(held[0], held[1].wait())
+
+    def _side_by_side(
+        self, stack: Stack, queue: deque[torch.Tensor], executors: list[Executor]
+    ) -> Iterator[int]:
+        """Take batches from the queue until it is empty, or memory is full."""
+
+        @torch.inference_mode()
+        def run(batch: torch.Tensor) -> None:
+            stack.add(batch, self._forward(stack.sources[:, batch], self.half))
+
+        size, lane = self._size(stack), itertools.cycle(executors)
+        begun: deque[tuple[torch.Tensor, Future[None]]] = deque()
+        while queue or begun:
+            # One waits behind the one that runs, so that no thread waits for this one.
+            while queue and len(begun) < 2 * len(executors):
+                begun.append((queue[0], next(lane).submit(run, queue.popleft())))
+            batch, future = begun.popleft()
+            try:
+                future.result()
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                wait([other for _, other in begun])
+                begun.appendleft((batch, future))
+                queue.extendleft(b for b, other in reversed(begun) if other.exception())
+                if len(executors) > 1:
+                    self._note(size * len(executors), size)
+                executors.clear()  # nor will the next stack fit
+                yield sum(len(b) for b, other in begun if not other.exception())
+                return
+            self.smallest_batch = min(self.smallest_batch or size, size)
+            yield len(batch)
+
+    def _one_by_one(
+        self, stack: Stack, queue: deque[torch.Tensor]
+    ) -> Iterator[tuple[torch.Tensor, Brought]]:
+        """Take batches from the queue until it is empty; halve them where memory is full."""
+        transfers = Transfers(self.device, stack.sources.device)
+        size = self._size(stack)
         sent: Sent | None = None
         ahead: Sent | None = None
         while queue:
@@ -153,10 +202,12 @@ class SliceRunner:
     def _forward(self, sources: torch.Tensor, half: bool) -> Results:
         anatomical, functional = sources.unsqueeze(2)
         kind = self.device.type
-        # Without TF32, which keeps 10 bits of the mantissa, a GPU gives what the CPU gives.
+        # Without TF32, which keeps 10 bits of the mantissa, a GPU gives what the CPU gives. The
+        # flags are those of all threads, so those of a CPU leave them alone.
+        flags = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         with (
             torch.inference_mode(),
-            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+            flags if kind == "cuda" else nullcontext(),
             torch.autocast(kind, torch.float16) if half else nullcontext(),
         ):
             fused, parts = self.model.with_contribution(anatomical, functional)
@@ -183,6 +234,21 @@ class SliceRunner:
         )
         return False
 
+    def _lanes(self, stacks: Sequence[Stack]) -> AbstractContextManager[list[Executor]]:
+        """Threads to run batches on, side by side: those of PyTorch, as far as there is work.
+
+        Even a single batch has but one: operations that are split give other last bits.
+        """
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        if threads == 1:
+            return nullcontext([])
+        batches = max(-(-int(stack.wanted.sum()) // self._size(stack)) for stack in stacks)
+        pixels = max(self._size(stack) * stack.sources[0, 0].numel() for stack in stacks)
+        return lanes(max(1, min(threads, batches, _PIXELS_SIDE_BY_SIDE // pixels)))
+
+    def _size(self, stack: Stack) -> int:
+        return self.batch_size or self._slices_at_once(stack.sources[0, 0].numel())
+
     def _slices_at_once(self, pixels: int) -> int:
         most = _PIXELS_AT_ONCE[self.device.type] // pixels
         free = free_memory(self.device)
@@ -197,8 +263,10 @@ class SliceRunner:
                 where=self.device,
                 hint="use another --device, or a coarser grid",
             ) from error
-        size = failed // 2
+        self._note(failed, failed // 2)
+        return failed // 2
+
+    def _note(self, failed: int, size: int) -> None:
         self.warnings.append(
             f"memory of {self.device} too small for {failed} slices at a time: went on with {size}"
         )
-        return size

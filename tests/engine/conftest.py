@@ -60,3 +60,11 @@ def sources() -> tuple[torch.Tensor, torch.Tensor]:
     """Anatomical and functional luminance, shape (12, 15, 9), without any symmetry."""
     draw = torch.Generator().manual_seed(7)
     return torch.rand(12, 15, 9, generator=draw), torch.rand(12, 15, 9, generator=draw)
+
+
+@pytest.fixture
+def threads():
+    """Sets the number of PyTorch's threads, for this test alone."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)

@@ -78,7 +78,8 @@ def test_nothing_is_read_before_it_has_arrived(monkeypatch, sources):
 
 
 @pytest.mark.parametrize("plane", ["axial", "triplanar"])
-def test_streams_change_nothing(monkeypatch, directional, sources, plane):
+def test_streams_change_nothing(monkeypatch, directional, sources, plane, threads):
+    threads(1)  # several would not go through `Transfers`
     engine = Engine(directional, EngineConfig(device="cpu", plane=plane, batch_size=2))
     expected = engine.fuse(*sources, AFFINE)
     monkeypatch.setattr(slicewise, "Transfers", partial(Transfers, overlap=True))
@@ -88,8 +89,9 @@ def test_streams_change_nothing(monkeypatch, directional, sources, plane):
 
 
 def test_the_next_batch_is_on_its_way_before_the_last_one_is_waited_for(
-    monkeypatch, brighter, sources
+    monkeypatch, brighter, sources, threads
 ):
+    threads(1)
     recorder = Recorder()
     monkeypatch.setattr(torch, "get_device_module", lambda _: recorder)
     monkeypatch.setattr(slicewise, "Transfers", partial(Transfers, overlap=True))
