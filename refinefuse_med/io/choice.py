@@ -85,10 +85,9 @@ def choose(
             )
     if not stacks:
         raise InputError("no DICOM image and no NIfTI file found", where=where)
-    found, refusals = _plans(stacks, allow_gaps)
+    found, refusals = _plans(_of_modality(stacks, modality, where), allow_gaps)
     if not found:
         raise _refusal(refusals, where)
-    found = _of_modality(found, modality, where)
     people = {volumes[0].stack.patient for volumes in found}
     if series_uid is None and len(people) > 1:
         raise InputError(
@@ -148,14 +147,12 @@ def _refusal(refusals: Sequence[RefineFuseError], where: object) -> RefineFuseEr
     return type(largest)(reason, where=where, hint=largest.hint)
 
 
-def _of_modality(
-    found: list[tuple[Plan, ...]], modality: str | None, where: object
-) -> list[tuple[Plan, ...]]:
+def _of_modality(stacks: Sequence[Stack], modality: str | None, where: object) -> Sequence[Stack]:
     if modality is None:
-        return found
-    fitting = [v for v in found if v[0].scale.modality in (modality, "OT")]
+        return stacks
+    fitting = [stack for stack in stacks if stack.modality in (modality, "OT")]
     if not fitting:
-        names = ", ".join(sorted({v[0].scale.modality for v in found}))
+        names = ", ".join(sorted({stack.modality for stack in stacks}))
         raise InputError(f"no series of modality {modality}, found {names}", where=where)
     return fitting
 

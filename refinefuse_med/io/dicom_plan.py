@@ -108,11 +108,13 @@ def plans(stack: Stack, *, allow_gaps: bool = False) -> tuple[Plan, ...]:
     GeometryError
         Its slices do not make one grid.
     """
+    stack, notes = _without_damaged_copies(stack)
     _refuse_damage(stack)
     _refuse_other_kinds(stack)
     _refuse_strays(stack)
     _refuse_mixtures(stack)
     files, warnings = _without_duplicates(stack)
+    warnings += [*stack.notes, *notes]
     headers = [file.header for file in files]
     found = frames_of(headers)
     frames, size = found.frames, _size(stack.header)
@@ -126,7 +128,7 @@ def plans(stack: Stack, *, allow_gaps: bool = False) -> tuple[Plan, ...]:
         warnings.append("a secondary capture: its values may not be those of the scan")
     frames, more = _without_twins(files, frames)
     parts = parts_of(frames)
-    scale = scale_of(headers, text(stack.header, "Modality").upper() or "OT")
+    scale = scale_of(headers, stack.modality)
     made: list[Plan] = []
     refusals: list[RefineFuseError] = []
     for part in parts:
@@ -136,18 +138,18 @@ def plans(stack: Stack, *, allow_gaps: bool = False) -> tuple[Plan, ...]:
         except RefineFuseError as error:
             refusals.append(error)
             continue
-        notes = [*warnings, *more, *found.warnings, *geometry.warnings, *scale.warnings]
+        said = [*warnings, *more, *found.warnings, *geometry.warnings, *scale.warnings]
         if part.note:
-            notes.append(part.note)
+            said.append(part.note)
         if len(own) == 1:
-            notes.append("a single slice: its thickness is taken as the slice distance")
+            said.append("a single slice: its thickness is taken as the slice distance")
         made.append(
             Plan(
                 stack=stack,
                 files=files,
                 frames=tuple(own[index] for index in geometry.order),
                 scale=scale,
-                warnings=tuple(notes),
+                warnings=tuple(said),
                 image_size=size,
                 geometry=geometry,
                 label=part.label,
@@ -183,6 +185,20 @@ def _without_twins(
     return tuple(left), [note] if dropped else []
 
 
+def _without_damaged_copies(stack: Stack) -> tuple[Stack, list[str]]:
+    """Leave out damaged files whose image is there a second time, intact."""
+    intact = {text(f.header, "SOPInstanceUID") for f in stack.files if not f.damage} - {""}
+    left = tuple(
+        f for f in stack.files if not (f.damage and text(f.header, "SOPInstanceUID") in intact)
+    )
+    dropped = len(stack.files) - len(left)
+    if not dropped:
+        return stack, []
+    return replace(stack, files=left), [
+        f"a damaged copy of an intact image was left out ({dropped} in all)"
+    ]
+
+
 def _refuse_damage(stack: Stack) -> None:
     for file in stack.files:
         if file.damage:
@@ -194,7 +210,7 @@ def _refuse_strays(stack: Stack) -> None:
     if stack.damaged and len(stack.files) > 1:
         others = f" and {len(stack.damaged) - 1} more" if len(stack.damaged) > 1 else ""
         raise InputError(
-            f"a damaged file lies among the slices{others}",
+            f"a damaged file lies among the slices{others}, and may be one of them",
             where=stack.damaged[0],
             hint="get it again, or remove it if it is no slice of this series",
         )
@@ -202,7 +218,7 @@ def _refuse_strays(stack: Stack) -> None:
 
 def _refuse_other_kinds(stack: Stack) -> None:
     header = stack.header
-    modality = text(header, "Modality").upper() or "OT"
+    modality = stack.modality
     photometric = text(header, "PhotometricInterpretation")
     kinds = image_type(header)
     if "Secondary Capture" in uid_name(text(header, "SOPClassUID")) and not _is_placed(header):

@@ -16,6 +16,7 @@ from refinefuse_med.io.elements import image_type, integer, numbers, text
 from refinefuse_med.io.header_pool import read_images
 from refinefuse_med.io.headers import DicomFile
 from refinefuse_med.io.images import APPLE_DOUBLE, Skipped, read_image
+from refinefuse_med.io.strays import verdicts
 from refinefuse_med.progress import SILENT, Monitor
 
 __all__ = [
@@ -54,16 +55,24 @@ class Stack:
         In the order they were found.
     damaged : tuple of str
         Base names of unreadable files among them, which may be slices of this stack.
+    notes : tuple of str
+        What to say of unreadable files that are not.
     """
 
     series_uid: str
     files: tuple[DicomFile, ...]
     damaged: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def header(self) -> Dataset:
         """The header of the first file."""
         return self.files[0].header
+
+    @property
+    def modality(self) -> str:
+        """DICOM code; OT where the files know none."""
+        return text(self.header, "Modality").upper() or "OT"
 
     @property
     def patient(self) -> str:
@@ -123,11 +132,10 @@ def stacks_of(files: Iterable[DicomFile], skipped: Iterable[Skipped] = ()) -> tu
                 break
         else:
             alike.append([file])
-    damaged = [Path(item.name) for item in skipped if item.damaged]
+    found = [group for alike in groups.values() for group in alike]
     return tuple(
-        Stack(text(group[0].header, "SeriesInstanceUID"), tuple(group), _strays(group, damaged))
-        for alike in groups.values()
-        for group in alike
+        Stack(text(group[0].header, "SeriesInstanceUID"), tuple(group), beside.lost, beside.notes)
+        for group, beside in zip(found, verdicts(found, skipped), strict=True)
     )
 
 
@@ -158,12 +166,6 @@ def _same_plane(one: DicomFile, other: DicomFile) -> bool:
         if any(abs(a - b) > tolerance for a, b in zip(first, second, strict=True)):
             return False
     return True
-
-
-def _strays(group: list[DicomFile], damaged: list[Path]) -> tuple[str, ...]:
-    """Damaged files that lie beside the group and are named alike."""
-    homes = {(Path(file.name).parent, Path(file.name).suffix) for file in group}
-    return tuple(path.name for path in damaged if (path.parent, path.suffix) in homes)
 
 
 def walk(folder: Path, exclude: Container[Path] = ()) -> Iterator[FoundFile]:

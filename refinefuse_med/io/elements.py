@@ -44,7 +44,14 @@ NEEDED: Final[tuple[str | int, ...]] = (
     "StudyDate",
     "BodyPartExamined",
     "MRAcquisitionType",
+    # how many images there should be
+    "ImagesInAcquisition",
+    "NumberOfSeriesRelatedInstances",
+    "NumberOfTimeSlices",
     "ConcatenationUID",
+    "InConcatenationNumber",
+    "InConcatenationTotalNumber",
+    "ConcatenationFrameOffsetNumber",
     # where it is
     "FrameOfReferenceUID",
     "ImagePositionPatient",

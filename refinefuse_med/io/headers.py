@@ -23,7 +23,10 @@ from pydicom.valuerep import VR
 from refinefuse_med.errors import InputError
 from refinefuse_med.io.elements import NEEDED, integer, quiet, settle, text
 
-__all__ = ["DicomFile", "NotDicomError", "read_dataset", "read_header"]
+__all__ = ["CUT", "DicomFile", "NotDicomError", "read_dataset", "read_header"]
+
+CUT: Final = "truncated before its pixel data, or without any"
+"""Damage of a file of which also parts of its header may lack."""
 
 _FIRST_GROUPS: Final = ((0x02, 0x00), (0x08, 0x00), (0x00, 0x08))
 _VRS: Final = frozenset(str(vr).encode() for vr in VR if len(str(vr)) == 2)
@@ -168,10 +171,12 @@ def _complete_transfer_syntax(header: FileDataset, *, shared: bool) -> None:
 
 
 def _truncation(header: FileDataset, end: int, size: int) -> str | None:
-    """Tell whether the file ends before its uncompressed pixel data does."""
+    """Tell whether the file ends before its pixel data does, as far as its header can tell."""
     syntax = header.file_meta.TransferSyntaxUID
-    if syntax.is_encapsulated or syntax == DeflatedExplicitVRLittleEndian:
+    if syntax == DeflatedExplicitVRLittleEndian:
         return None
+    if syntax.is_encapsulated:
+        return CUT if end >= size else None
     subsampled = text(header, "PhotometricInterpretation") == "YBR_FULL_422"
     values = integer(header, "Rows") * integer(header, "Columns")
     values *= 2 if subsampled else integer(header, "SamplesPerPixel", 1)
@@ -183,5 +188,5 @@ def _truncation(header: FileDataset, end: int, size: int) -> str | None:
     if held >= expected:
         return None
     if held <= 0:
-        return "truncated before its pixel data, or without any"
+        return CUT
     return f"truncated: {held} of {expected} bytes of pixel data"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -12,13 +12,24 @@ from pydicom.uid import MediaStorageDirectoryStorage
 from refinefuse_med.errors import InputError
 from refinefuse_med.io.elements import items, quiet, text, uid_name
 from refinefuse_med.io.headers import DicomFile, NotDicomError, read_header
+from refinefuse_med.io.remains import Remains, remains_of
 
-__all__ = ["APPLE_DOUBLE", "DICOM_SUFFIXES", "Skipped", "is_index", "read_image"]
+__all__ = [
+    "APPLE_DOUBLE",
+    "DICOM_SUFFIXES",
+    "NOT_DICOM",
+    "Skipped",
+    "is_index",
+    "read_image",
+]
 
 APPLE_DOUBLE: Final = "._"
 """How the names of macOS's side files begin, which lie beside each file of a copied folder."""
 
 DICOM_SUFFIXES: Final = (".dcm", ".dicom", ".ima")
+
+NOT_DICOM: Final = "not a DICOM file"
+"""Said of a file of another format, which also a slice becomes that is overwritten."""
 
 _KINDS: Final = {
     "Presentation State": "a presentation state",
@@ -41,12 +52,14 @@ _KINDS: Final = {
 class Skipped:
     """A file that is in no series.
 
-    ``damaged`` tells that it may have been meant as a slice of one.
+    ``damaged`` tells that it may have been meant as a slice of one; ``remains`` what it still tells
+    of itself, where it is DICOM. That may name a person, and is never shown.
     """
 
     name: str
     reason: str
     damaged: bool = False
+    remains: Remains | None = field(default=None, repr=False)
 
 
 def read_image(path: Path, name: str) -> DicomFile | Skipped:
@@ -58,17 +71,19 @@ def read_image(path: Path, name: str) -> DicomFile | Skipped:
     except NotDicomError:
         if path.suffix.lower() in DICOM_SUFFIXES:
             return Skipped(name, "not a DICOM file, although named like one", damaged=True)
-        return Skipped(name, "not a DICOM file")
+        return Skipped(name, NOT_DICOM)
     except InputError as error:
-        return Skipped(name, error.what, damaged=True)
+        empty = path.exists() and path.stat().st_size == 0
+        return Skipped(name, error.what, True, None if empty else remains_of(path))
     header = file.header
     sop_class = text(header, "SOPClassUID") or text(header.file_meta, "MediaStorageSOPClassUID")
     if sop_class == MediaStorageDirectoryStorage:
         return Skipped(name, _index(path))
     if "Rows" not in header or "Columns" not in header:
-        kind = uid_name(sop_class)
+        remains = remains_of(path)
+        kind = uid_name(remains.get("SOPClassUID", ""))
         if not kind or "Image" in kind:
-            return Skipped(name, "truncated within its header", damaged=True)
+            return Skipped(name, "truncated within its header", True, remains)
         words = next((words for part, words in _KINDS.items() if part in kind), "no image")
         return Skipped(name, f"DICOM without an image: {words} ({kind})")
     return file

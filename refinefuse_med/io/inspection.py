@@ -198,7 +198,7 @@ def _dicom_entry(stack: Stack, allow_gaps: bool) -> SeriesEntry:
     return SeriesEntry(
         path=str(first if len(stack.files) == 1 else _common_folder(f.name for f in stack.files)),
         series_instance_uid=stack.series_uid or None,
-        modality=text(header, "Modality").upper() or "OT",
+        modality=stack.modality,
         description=text(header, "SeriesDescription"),
         files=len(stack.files),
         shape=_planned_shape(found) if planned else _shape(stack),

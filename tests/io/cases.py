@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.io import cases_files, cases_geometry, cases_objects, cases_values
+from tests.io import cases_damage, cases_files, cases_geometry, cases_objects, cases_values
 from tests.io.case import Case
 
 GROUPS: dict[str, list[Case]] = {
     "Where the slices lie": cases_geometry.CASES,
     "What kind of object they are in": cases_objects.CASES,
     "What the values mean, and how they are encoded": cases_values.CASES,
+    "Damaged files beside the scan": cases_damage.CASES,
     "Folders, archives, NIfTI": cases_files.CASES,
 }
 CASES = [case for cases in GROUPS.values() for case in cases]
