@@ -243,7 +243,7 @@ def fuse_pair(
     config: FusionConfig | None = None,
     monitor: Monitor = SILENT,
     model: RefineFuse | None = None,
-    known: RegistrationResult | None = None,
+    known: RegistrationResult | RegisteredPair | None = None,
 ) -> FusionResult:
     """Register the functional volume onto the anatomical one, and fuse the two.
 
@@ -258,8 +258,9 @@ def fuse_pair(
         Progress and cancellation.
     model : RefineFuse, optional
         A network already loaded; otherwise that of ``config.engine.model``.
-    known : RegistrationResult, optional
-        The registration of these two, where it has been done already (see `register_pair`).
+    known : RegistrationResult or RegisteredPair, optional
+        The registration of these two, where it has been done already (see `register_pair`); of a
+        pair the registered volume is taken as it is.
 
     Raises
     ------
@@ -275,7 +276,9 @@ def fuse_pair(
     model = model or RefineFuse.from_pretrained(config.engine.model)
     engine = Engine(model, config.engine)
 
-    pair = register_pair(anatomical, functional, config.registration, monitor, known)
+    pair = known
+    if not isinstance(pair, RegisteredPair):
+        pair = register_pair(anatomical, functional, config.registration, monitor, pair)
     if pair.verdict == "failed" and not config.registration.force:
         said = ", ".join(f"{k} {v:.3g}" for k, v in pair.registration.quality.items())
         raise RegistrationFailedError(

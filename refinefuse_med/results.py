@@ -22,6 +22,9 @@ __all__ = ["RESULT_SCHEMA", "FusedPicture", "FusionResult", "RegisteredPair", "S
 RESULT_SCHEMA: Final = 1
 """Version of the ``result.json`` schema."""
 
+_AT_ONCE: Final = 16
+"""Slices across the first axis that are coloured at a time."""
+
 
 @dataclass(frozen=True, eq=False)
 class ShownPair:
@@ -137,7 +140,13 @@ class FusionResult:
         """
         from refinefuse_med import colour
 
-        shown = colour.to_bytes(colour.show_contribution(self.contribution))
+        parts = self.contribution
+        shown = torch.empty((3, *parts.shape[1:]), dtype=torch.uint8)
+        # Piece by piece: in single precision the colours of a whole volume would fill the memory.
+        for part, out in zip(
+            parts.split(_AT_ONCE, dim=1), shown.split(_AT_ONCE, dim=1), strict=True
+        ):
+            out.copy_(colour.to_bytes(colour.show_contribution(part)))
         return like(self.fused, shown)
 
     @property

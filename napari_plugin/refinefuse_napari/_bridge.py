@@ -8,7 +8,8 @@ mirror in 3D (napari draws the first axis towards the viewer).
 
 The data of a layer made here is the volume with its axes permuted and flipped, without
 resampling, to lie nearest to those three. Which permutation is in the layer's metadata, so
-that a volume comes back on the grid that it came from, slice by slice as in its file.
+that a volume comes back on the grid that it came from, slice by slice as in its file. Layer and
+volume share their memory, both ways.
 """
 
 from __future__ import annotations
@@ -174,7 +175,9 @@ def _millimetres(layer: Layer) -> tuple[NDArray[np.float64], tuple[str, ...]]:
 def to_volume(shot: LayerSnapshot, monitor: Monitor = SILENT) -> MetaTensor:
     """Make the volume that a layer shows, on the grid of the file where it came from one.
 
-    Data that is not in memory yet (dask) is computed here, slab by slab.
+    Data that is not in memory yet (dask) is computed here, slab by slab. The volume is the
+    layer's own memory where that is laid out as a volume is, and holds float32 or colour: it is
+    to be read only.
 
     Raises
     ------
@@ -320,8 +323,8 @@ def _layer_data(
     info = {name: volume.meta[name] for name in _VOLUME_KEYS if name in volume.meta}
     info[AXES] = axes.tolist()
     metadata = {METADATA: info, **attributes.pop("metadata", {})}
-    # napari slices the first axis most: that is to be a contiguous read.
-    data = np.ascontiguousarray(apply_orientation(array, axes))
+    # A view of the volume, no copy: a slice of it is read in milliseconds all the same.
+    data = apply_orientation(array, axes)
     info[MADE_AT] = {
         "shape": data.shape[:3],
         "world_from_data": world_from_data.tolist(),

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from weakref import ref
 
 import numpy as np
 
 from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_napari._bridge import slice_on_grid_of
+from refinefuse_napari._parts import explicit_windows, slab_of
 from refinefuse_napari._work import Alignment, Models, Outcome, provenance
 
 if TYPE_CHECKING:
-    import torch
-    from monai.data import MetaTensor
-
     from refinefuse_med.config import ColourConfig, FusionConfig
 
 __all__ = ["Previewer", "plane_across"]
@@ -39,7 +38,7 @@ class Previewer:
     """
 
     models: Models
-    _windows: tuple[object, ColourConfig, ColourConfig] | None = None
+    _windows: tuple[ref[Alignment], ColourConfig, ColourConfig] | None = None
 
     def fuse_slice(
         self,
@@ -63,9 +62,7 @@ class Previewer:
         place = index if shot.axes[axis, 1] > 0 else shot.data.shape[layer_axis] - 1 - index
         engine = config.engine.model_copy(update={"plane": plane_across(alignment, layer_axis)})
         picture = fuse_registered(
-            _slice(pair.fixed, axis, place),
-            _slice(pair.registered, axis, place),
-            _cut(pair.field_of_view, axis, place),
+            *slab_of(pair, axis, place, 1),
             self._colour(alignment, config.colour),
             Engine(self.models.get(engine.model), engine),
             monitor,
@@ -81,27 +78,9 @@ class Previewer:
         return Outcome("preview", layer=layer)
 
     def _colour(self, alignment: Alignment, config: ColourConfig) -> ColourConfig:
-        if self._windows is None or self._windows[0] is not alignment or self._windows[1] != config:
-            from refinefuse_med.pipeline import windows_of
-
-            pair = alignment.pair
-            windows = windows_of(pair.fixed, pair.registered, pair.field_of_view, config)
-            explicit = {f"{role}_window": window for role, window in windows.items()}
-            self._windows = alignment, config, config.model_copy(update=explicit)
-        return self._windows[2]
-
-
-def _cut(volume: torch.Tensor, axis: int, place: int) -> torch.Tensor:
-    return volume.narrow(axis - 3, place, 1)
-
-
-def _slice(volume: MetaTensor, axis: int, place: int) -> MetaTensor:
-    from refinefuse_med.volume import Grid, grid_of, like
-
-    grid = grid_of(volume)
-    affine = grid.affine_ras.copy()
-    affine[:3, 3] += affine[:3, axis] * place
-    shape = list(grid.shape)
-    shape[axis] = 1
-    part = _cut(volume.as_tensor(), axis, place)
-    return like(volume, part, Grid((shape[0], shape[1], shape[2]), affine))
+        known = self._windows
+        if known is None or known[0]() is not alignment or known[1] != config:
+            # An alignment that is no more is not to be kept for its windows.
+            known = ref(alignment), config, explicit_windows(alignment.pair, config)
+            self._windows = known
+        return known[2]

@@ -235,7 +235,7 @@ def fuse(
         request.config,
         monitor,
         model=model,
-        known=known.pair.registration if known else None,
+        known=known.pair if known else None,
     )
     alignment = known or Alignment(
         request,

@@ -26,7 +26,7 @@ they go on from a strong one."""
 
 
 def checkerboard(
-    grey: torch.Tensor, rgb: torch.Tensor, spacing_mm: Sequence[float]
+    grey: torch.Tensor, rgb: torch.Tensor, spacing_mm: Sequence[float], first: int = 0
 ) -> torch.Tensor:
     """Show one scan and the other in turn, in tiles of `TILE_MM` along all three axes.
 
@@ -35,14 +35,16 @@ def checkerboard(
     grey : Tensor, shape (I, J, K), in [0, 1]
     rgb : Tensor, shape (3, I, J, K), in [0, 1]
     spacing_mm : sequence of three float
+    first : int
+        Index along I at which this part of a volume begins: its tiles are those of the whole.
 
     Returns
     -------
     Tensor, shape (3, I, J, K), in [0, 1]
     """
     steps = [
-        torch.arange(size).mul(mm).div(TILE_MM, rounding_mode="floor")
-        for size, mm in zip(grey.shape, spacing_mm, strict=True)
+        torch.arange(start, start + size).mul(mm).div(TILE_MM, rounding_mode="floor")
+        for start, size, mm in zip((first, 0, 0), grey.shape, spacing_mm, strict=True)
     ]
     i, j, k = torch.meshgrid(*steps, indexing="ij")
     return torch.where((i + j + k) % 2 == 0, grey.expand_as(rgb), rgb)

@@ -78,6 +78,18 @@ def test_the_axes_of_the_data_run_with_those_of_the_world(affine):
         assert moved[axis] > 0
 
 
+@pytest.mark.parametrize("affine", POSES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_layer_and_its_volume_share_their_memory(affine, channels):
+    data = np.zeros((channels, *SHAPE), np.float32 if channels == 1 else np.uint8)
+    volume = make_volume(data, affine)
+    layer = layer_of(volume)
+    assert np.shares_memory(layer.data, data)
+    assert np.shares_memory(to_volume(snapshot(layer)).numpy(), data)
+    shot = snapshot(layer_of(volume_at(affine)))
+    assert np.shares_memory(Layer.create(*on_grid_of(shot, volume)).data, data)
+
+
 def test_scale_is_the_voxel_size_in_millimetres():
     layer = layer_of(volume_at(pose((3, -4, 5), (1, -1, 1))))
     np.testing.assert_allclose(layer.scale, (4.1, 1.3, 0.9))

@@ -70,6 +70,15 @@ def test_the_classic_overlay_is_the_mean_of_both(alignment):
 
 
 @pytest.mark.parametrize("kind", COMPARISONS)
+def test_slab_by_slab_they_are_what_they_are_in_one(alignment, kind, monkeypatch):
+    found = []
+    for slab in (5, 100):
+        monkeypatch.setattr("refinefuse_napari._compare._SLAB", slab)
+        found.append(picture(kind, alignment).data)
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("kind", COMPARISONS)
 def test_they_lie_on_the_anatomy_and_stop_on_request(alignment, kind):
     layer = picture(kind, alignment)
     assert layer.rgb

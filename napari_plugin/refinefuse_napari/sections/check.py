@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSlider
@@ -40,7 +41,7 @@ class Check(Section):
     def __init__(self, session: Session) -> None:
         super().__init__(texts.CHECK)
         self._session = session
-        self._followed: dict[Comparison, Alignment] = {}
+        self._followed: WeakKeyDictionary[Alignment, set[Comparison]] = WeakKeyDictionary()
         self._latest = Latest(parent=self)
         self._latest.came.connect(self._made_again)
         self.compare = {
@@ -81,11 +82,12 @@ class Check(Section):
             return
         for kind in COMPARISONS:
             layer = self._result(kind)
-            if layer is None or not layer.visible or self._followed.get(kind) is alignment:
+            followed = self._followed.setdefault(alignment, set())
+            if layer is None or not layer.visible or kind in followed:
                 continue
             if layer.metadata[RECORD] is alignment.pair.record:
                 continue
-            self._followed[kind] = alignment
+            followed.add(kind)
             self._latest.ask(self._making(kind, alignment))
             return
 

@@ -1,0 +1,340 @@
+"""The napari panel in a real window: how long it takes, how long it blocks, what it holds.
+
+    scripts/with-display python benchmarks/panel.py                   # about five minutes
+    scripts/with-display python benchmarks/panel.py --memory 256 256 200
+
+The first works on the sample study as a user does, and prints for each step its duration and the
+longest time for which the window did not answer (a timer of 5 ms that came late). What held it up
+is told from the stack of the main thread at that time: our own code; napari, called by us (a layer
+is added, say); napari by itself; or nothing in Python, such as drawing. Steps of napari
+alone, on layers of the same size, stand below for comparison.
+
+The second measures memory: what the process holds and its peak, in bytes per voxel of the
+anatomical scan, beside the same fusion by the library without a window.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+BEAT_MS = 5
+LATE_S = 0.02
+ROW = "{:<34}{:>9}{:>12}   {}"
+
+
+class Heart:
+    """Beats in the main thread, and notes when it was late and what the thread was at."""
+
+    def __init__(self) -> None:
+        from qtpy.QtCore import Qt, QTimer
+        from qtpy.QtWidgets import QApplication
+
+        self.last = time.perf_counter()
+        self.gaps: list[tuple[float, str]] = []
+        self._seen = ""
+        self._main = threading.main_thread().ident or 0
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._beat)
+        self._timer.start(BEAT_MS)
+        QApplication.instance().aboutToQuit.connect(self._timer.stop)
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _beat(self) -> None:
+        now = time.perf_counter()
+        gap = now - self.last
+        if gap > LATE_S:
+            self.gaps.append((gap, self._seen))
+        self._seen, self.last = "", now
+
+    def _watch(self) -> None:
+        while threading.main_thread().is_alive():
+            time.sleep(LATE_S / 2)
+            frame = sys._current_frames().get(self._main)
+            if frame is not None and time.perf_counter() - self.last > LATE_S:
+                self._seen = _who(frame) or self._seen
+
+    def begin(self) -> None:
+        """Forget what was late so far."""
+        self.gaps.clear()
+        self.last = time.perf_counter()
+
+    def worst(self) -> tuple[float, str]:
+        """The longest time without a beat, and what it was at."""
+        return max(self.gaps, default=(0.0, ""))
+
+
+def _who(frame) -> str:
+    stack = traceback.extract_stack(frame)
+    ours = [f for f in stack if "refinefuse_" in f.filename]
+    inner = [f for f in stack if "site-packages/napari" in f.filename]
+    if not ours:
+        return f"napari: {_place(inner[-1])}" if inner else ""
+    if stack[-1] is ours[-1]:
+        return f"ours: {_place(ours[-1])}"
+    if inner and stack.index(inner[-1]) > stack.index(ours[-1]):
+        return f"napari ({_place(inner[-1])}), called by {_place(ours[-1])}"
+    return f"ours: {_place(ours[-1])} -> {_place(stack[-1])}"
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    return f"{Path(frame.filename).stem}.{frame.name}"
+
+
+def live(seconds: float) -> None:
+    """Let the window live."""
+    from qtpy.QtCore import QEventLoop, QTimer
+
+    loop = QEventLoop()
+    QTimer.singleShot(round(1000 * seconds), loop.quit)
+    loop.exec()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Let the window live until something is so."""
+    while not condition():
+        live(0.01)
+
+
+class Bench:
+    """A viewer with the panel, and a table of what is done with it."""
+
+    def __init__(self) -> None:
+        import napari
+        from qtpy.QtWidgets import QApplication
+
+        self.viewer = napari.Viewer(title="benchmark")
+        self.viewer.window.resize(1500, 1000)
+        live(1.0)
+        self.app = QApplication.instance()
+        self.heart = Heart()
+        self.panel = None
+
+    @contextmanager
+    def step(self, name: str):
+        """Time what is done within, until the work that it began has ended."""
+        from refinefuse_napari._controller import State
+
+        gc.collect()
+        live(0.3)
+        self.heart.begin()
+        started = time.perf_counter()
+        yield
+        if self.panel is not None:
+            state = self.panel.session.controller
+            until(lambda: state.state is not State.RUNNING)
+            if state.state is State.FAILED:
+                raise SystemExit(f"{name}: {self.panel.said.text()}")
+        seconds = time.perf_counter() - started
+        live(0.3)
+        gap, who = self.heart.worst()
+        print(ROW.format(name, f"{seconds:.2f}", f"{1000 * gap:.0f}", who), flush=True)
+
+    def open_panel(self) -> None:
+        """Open the panel, and wait for what it does in the beginning."""
+        with self.step("open the panel"):
+            _, self.panel = self.viewer.window.add_plugin_dock_widget(
+                "refinefuse-med", "RefineFuse"
+            )
+            self.app.processEvents()
+        with self.step("load the network, time the machine"):
+            until(lambda: self.panel.session.machine is not None)
+
+
+def windows(folder: Path) -> None:
+    """The work of a user, step by step."""
+    from refinefuse_med.sample import make_sample
+
+    make_sample(folder / "sample", dicom=True)
+    print(ROW.format("step", "seconds", "blocked ms", "by"))
+    bench = Bench()
+    viewer = bench.viewer
+    bench.open_panel()
+    panel = bench.panel
+    with bench.step("read two DICOM series"):
+        panel.session.open([str(folder / "sample" / name) for name in ("MR", "PT")])
+    with bench.step("align"):
+        panel.align.align.button.click()
+    with bench.step("preview, first slice"):
+        panel.fuse.preview.button.click()
+        until(lambda: not panel.fuse.is_previewing)
+    mr = panel.session.anatomical
+    for number in (60, 75, 90):
+        with bench.step("preview, another slice"):
+            viewer.dims.set_point(0, mr.data_to_world((number, 0, 0))[0])
+            live(0.05)
+            until(lambda: not panel.fuse.is_previewing)
+    panel.fuse.preview.button.click()
+    with bench.step("shift by hand"):
+        panel.align.shift[0].setValue(2)
+        live(0.2)
+        until(lambda: not panel.align._latest.busy and not panel.align._judging.busy)
+    with bench.step("fuse"):
+        panel.fuse.fuse.button.click()
+    for kind, view in panel.check.compare.items():
+        with bench.step(f"check: {kind}"):
+            view.click()
+    with bench.step("check: contribution"):
+        panel.check.contribution.click()
+    with bench.step("swipe"):
+        for percent in range(90, 10, -20):
+            panel.check.swipe.setValue(percent)
+            live(0.02)
+        panel.check.swipe.setValue(100)
+    with bench.step("export DICOM, preview, report"):
+        panel.export.folder.setText(str(folder / "out"))
+        panel.export.export.button.click()
+    with bench.step("cursor over the picture"):
+        for step in range(40):
+            viewer.cursor.position = mr.data_to_world((80, 20 + 2 * step, 60))
+            panel.readout.cursor_moved(viewer)
+            live(0.005)
+    data = [np.array(layer.data) for layer in viewer.layers[:2]]
+    picture = np.array(viewer.layers[-1].data)
+    viewer.layers.clear()
+    bench.panel = None
+    with bench.step("napari alone: add a scan"):
+        viewer.add_image(data[0], contrast_limits=(0, 100))
+    with bench.step("napari alone: add a picture"):
+        viewer.add_image(picture, rgb=True)
+    with bench.step("napari alone: go through slices"):
+        for number in range(40, 80):
+            viewer.dims.set_point(0, number)
+            live(0.005)
+    viewer.close()
+
+
+def scan(shape: tuple[int, int, int], modality: str):
+    """A volume of this size, of a ball and a gradient."""
+    from refinefuse_med.volume import make_volume
+
+    i, j, k = (np.linspace(-1, 1, n, dtype=np.float32) for n in shape)
+    ball = i[:, None, None] ** 2 + j[None, :, None] ** 2 + k[None, None, :] ** 2
+    ball *= -100
+    ball += 60
+    ball.clip(0, None, out=ball)
+    affine = np.diag([*(-200 / shape[0], -200 / shape[1], 200 / shape[2]), 1.0])
+    return make_volume(ball, affine, modality=modality, frame_of_reference_uid="1.2")
+
+
+def memory(shape: tuple[int, int, int]) -> None:
+    """What the panel holds, and its peak."""
+    from refinefuse_med.config import FusionConfig
+    from refinefuse_med.network import RefineFuse
+    from refinefuse_med.pipeline import fuse_pair
+    from refinefuse_napari._bridge import image_layer
+    from refinefuse_napari._controller import State
+
+    config = FusionConfig.model_validate({"registration": {"method": "none"}})
+    bench = Bench()
+    small = (64, 64, 64)
+    voxels = int(np.prod(shape))
+    # All code is loaded, and every pool filled, before anything is counted.
+    model = RefineFuse.from_pretrained()
+    fuse_pair(scan(small, "MR"), scan(small, "PT"), config, model=model)
+    bench.open_panel()
+    panel = bench.panel
+    panel.align.method.setCurrentText("none")
+    print("\nbytes per voxel of the anatomical scan")
+    print(f"{'step':<34}{'held':>9}{'peak':>9}")
+
+    def row(name: str, since: float) -> None:
+        print(f"{name:<34}{(held() - since) / voxels:>9.1f}{(peak() - since) / voxels:>9.1f}")
+
+    rest()
+    base = held()
+    volumes = scan(shape, "MR"), scan(small, "PT")
+    row("two volumes", base)
+    forget_peak()
+    result = fuse_pair(*volumes, config, model=model)
+    row("library: fuse", base)
+    del result
+    rest()
+    row("library: result gone", base)
+    for volume, name in zip(volumes, ("MR", "PT"), strict=True):
+        data, attributes, _ = image_layer(volume, name)
+        bench.viewer.add_image(data, **attributes)
+    del volumes, volume, data
+    live(1.0)
+    rest()
+    row("panel: layers", base)
+    for name, button in (
+        ("align", panel.align.align.button),
+        ("fuse", panel.fuse.fuse.button),
+        ("preview", panel.fuse.preview.button),
+        *((f"check: {kind}", view) for kind, view in panel.check.compare.items()),
+        ("check: contribution", panel.check.contribution),
+        ("fuse again", panel.fuse.fuse.button),
+    ):
+        forget_peak()
+        button.click()
+        until(lambda: panel.session.controller.state is not State.RUNNING)
+        until(lambda: not panel.fuse.is_previewing)
+        if name == "preview":
+            button.click()
+        live(1.0)
+        rest()
+        row(f"panel: {name}", base)
+    print(panel.fuse.memory.text())
+    bench.viewer.layers.clear()
+    live(1.0)
+    rest()
+    row("panel: all layers removed", base)
+    bench.viewer.close()
+
+
+def rest() -> None:
+    """Give back what is free."""
+    import ctypes
+
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def held() -> int:
+    """Bytes in memory."""
+    return _status("VmRSS")
+
+
+def peak() -> int:
+    """Most bytes in memory since `forget_peak`."""
+    return _status("VmHWM")
+
+
+def forget_peak() -> None:
+    """Begin to look for the peak anew."""
+    rest()
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{field}:"))
+    return int(line.split()[1]) * 1024
+
+
+def main() -> None:
+    """Measure one or the other."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--memory", type=int, nargs=3, metavar=("I", "J", "K"))
+    arguments = parser.parse_args()
+    if arguments.memory:
+        memory(tuple(arguments.memory))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        windows(Path(folder))
+
+
+if __name__ == "__main__":
+    main()
