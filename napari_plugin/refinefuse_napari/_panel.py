@@ -132,8 +132,8 @@ class FusionPanel(QWidget):
             return
         left = self._eta.seconds_left(stage, fraction)
         rest = "" if left is None else texts.TIME_LEFT.format(texts.duration(left))
-        self.progress.setValue(round(100 * fraction))
         self.progress.setFormat(f"{texts.STAGES.get(stage, stage)} %p%{rest}")
+        self.progress.setValue(round(100 * fraction))  # which draws at once
 
     def _cancel(self) -> None:
         self.session.job.cancel()

@@ -32,6 +32,8 @@ def unblocked(work: Callable[[], T], words: str) -> T:
     from napari.utils import progress
     from qtpy.QtCore import QEventLoop, QTimer
 
+    from refinefuse_napari._collector import collector
+
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -46,11 +48,13 @@ def unblocked(work: Callable[[], T], words: str) -> T:
     watch = QTimer()
     watch.timeout.connect(lambda: None if thread.is_alive() else loop.quit())
     with progress(total=0, desc=words):
+        collector().hold()
         thread.start()
         watch.start(20)
         loop.exec()
         watch.stop()
         thread.join()
+        collector().release()
     if errors:
         raise errors[0]
     return results[0]

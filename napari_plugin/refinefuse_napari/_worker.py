@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Final
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from refinefuse_med.progress import Monitor
+from refinefuse_napari._collector import Collector, collector
 
 __all__ = ["Job", "Latest", "Work"]
 
 Work = Callable[[Monitor], Any]
+
+_TICK_MS: Final = 200
 
 
 class Job(QObject):
@@ -25,17 +28,24 @@ class Job(QObject):
     Signals
     -------
     progressed : str, float
-        Stage and its fraction done.
+        Stage and its fraction done: each new stage, and the fraction a few times a second.
     ended : object
         What the work gave back, or the exception that ended it.
     """
 
     progressed = Signal(str, float)
     ended = Signal(object)
+    _done = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._stop = stop = Event()
+        self._stage = ""
+        self._fraction: float | None = None
+        self._ticks = QTimer(self)
+        self._ticks.setInterval(_TICK_MS)
+        self._ticks.timeout.connect(self._tick)
+        self._done.connect(self._end)
         # A panel that is closed takes its work with it, and so does napari.
         self.destroyed.connect(lambda: stop.set())
         app = QCoreApplication.instance()
@@ -45,8 +55,12 @@ class Job(QObject):
     def start(self, work: Work) -> Thread:
         """Start `work`; the job must have ended its last."""
         self._stop.clear()
+        self._stage, self._fraction = "", None
+        self._ticks.start()
         monitor = Monitor(on_progress=self._progress, is_cancelled=self._stop.is_set)
-        thread = Thread(target=self._run, args=(work, monitor), name="refinefuse work")
+        collecting = collector()
+        collecting.hold()
+        thread = Thread(target=self._run, args=(work, monitor, collecting), name="refinefuse work")
         thread.start()
         return thread
 
@@ -54,7 +68,7 @@ class Job(QObject):
         """Ask the work to stop; it ends with a `CancelledError` at its next step."""
         self._stop.set()
 
-    def _run(self, work: Work, monitor: Monitor) -> None:
+    def _run(self, work: Work, monitor: Monitor, collecting: Collector) -> None:
         ended: object
         try:
             ended = work(monitor)
@@ -62,11 +76,27 @@ class Job(QObject):
             ended = error
         # Once the panel is closed there is nobody to tell.
         with suppress(RuntimeError):
-            self.ended.emit(ended)
+            self._done.emit(ended)
+        collecting.release()
 
     def _progress(self, stage: str, fraction: float) -> None:
+        # A new stage is told at once, how far it is at the next tick: each telling is drawn, and
+        # work that tells of every slice would leave the window no time for anything else.
+        if stage == self._stage:
+            self._fraction = fraction
+            return
+        self._stage, self._fraction = stage, None
         with suppress(RuntimeError):
             self.progressed.emit(stage, fraction)
+
+    def _tick(self) -> None:
+        fraction, self._fraction = self._fraction, None
+        if fraction is not None:
+            self.progressed.emit(self._stage, fraction)
+
+    def _end(self, ended: object) -> None:
+        self._ticks.stop()
+        self.ended.emit(ended)
 
 
 class Latest(QObject):
