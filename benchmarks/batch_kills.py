@@ -1,6 +1,7 @@
 """The batch under fire: workers, or the whole run, killed at random until all pairs are done.
 
     python benchmarks/batch_kills.py [--pairs 100] [--every 20] [--whole 50] [--coarse 4] [--dicom]
+        [-- OPTIONS OF refinefuse batch]
 
 First an undisturbed run; then one whose workers get SIGKILL at random every `--every` seconds;
 then one that as a whole gets SIGKILL `--whole` times and is started again each time. What is left
@@ -97,6 +98,7 @@ def kill_runs(
 @click.option("--dicom", is_flag=True, help="DICOM in and out, instead of NIfTI.")
 @click.option("--jobs", default=2, show_default=True)
 @click.option("--work", type=click.Path(path_type=Path), help="Folder to keep; a temporary one.")
+@click.argument("options", nargs=-1)
 def main(
     pairs: int,
     every: float,
@@ -106,11 +108,12 @@ def main(
     dicom: bool,
     jobs: int,
     work: Path | None,
+    options: tuple[str, ...],
 ) -> None:
     """Print what became of each run."""
     random.seed(0)
     os.environ["SOURCE_DATE_EPOCH"] = "1700000000"  # DICOM objects are dated
-    more = ("--jobs", str(jobs))
+    more = ("--jobs", str(jobs), *options)
     with tempfile.TemporaryDirectory() as temporary:
         folder = work or Path(temporary)
         root = folder / f"studies-{coarse}-{'dicom' if dicom else 'nifti'}"

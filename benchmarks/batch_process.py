@@ -28,10 +28,11 @@ def start(root: Path, out: Path, *options: str) -> subprocess.Popen[bytes]:
 
 
 def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """Worker processes: those that were spawned and are not trackers of resources."""
+    """Worker processes: those that were forked by a server of ours, or spawned."""
     try:
-        children = psutil.Process(process.pid).children(recursive=True)
-        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        children = psutil.Process(process.pid).children()
+        forked = [own for child in children for own in child.children()]
+        return forked or [each for each in children if "spawn_main" in " ".join(each.cmdline())]
     except psutil.Error:
         return []
 

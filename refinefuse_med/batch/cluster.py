@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, Final
 
 from refinefuse_med import __version__
@@ -24,6 +26,9 @@ GPU: Final = "GPU"
 """Name of the Dask resource that a worker with a GPU has, one for each."""
 CPU: Final = "CPU"
 """Name of the resource of workers that leave the GPUs to others."""
+
+_PRELOAD: Final = ["distributed", "refinefuse_med.batch.task"]
+"""What workers are forked with."""
 
 _STARTS: Final = 5
 """How often a worker may be lost in its first start, before the run is given up."""
@@ -138,8 +143,14 @@ def open_pool(scheduler: str | None, sizing: Sizing) -> Iterator[Pool]:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     # All of it: Dask's own would have malloc give back every block at once, and registration,
     # which takes and leaves many, spend its time in the kernel.
-    environ = {name: str(sizing.threads) for name in _THREADS}
-    with dask.config.set({**_DASK, "distributed.nanny.pre-spawn-environ": environ}):
+    settings = {
+        **_DASK,
+        "distributed.nanny.pre-spawn-environ": _environ(sizing),
+        "distributed.worker.multiprocessing-method": "spawn",
+    }
+    if _can_fork(sizing):
+        settings["distributed.worker.multiprocessing-method"] = "forkserver"
+    with dask.config.set(settings):
         if scheduler is None:
             with _local_cluster(sizing) as cluster, Client(cluster) as client:
                 client.register_plugin(_guard(sizing))
@@ -156,11 +167,30 @@ def open_pool(scheduler: str | None, sizing: Sizing) -> Iterator[Pool]:
             yield Pool(client, False)
 
 
-_THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_THREADS: Final = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+)
+
+
+def _environ(sizing: Sizing) -> dict[str, str]:
+    return {name: str(sizing.threads) for name in _THREADS}
+
+
+def _can_fork(sizing: Sizing) -> bool:
+    """Whether workers can be forked from a process that has imported PyTorch and MONAI.
+
+    That takes most of the start of a worker, and is then done once for all of them, and not again
+    for one that takes the place of another. CUDA does not stand being forked.
+    """
+    return sys.platform == "linux" and not sizing.gpu
 
 
 def _local_cluster(sizing: Sizing) -> Any:
     from distributed import Nanny, Scheduler, SpecCluster
+    from distributed.utils import get_mp_context
 
     class PatientNanny(Nanny):
         """Starts its worker again also where that is killed while it starts for the first time."""
@@ -178,7 +208,11 @@ def _local_cluster(sizing: Sizing) -> Any:
         "dashboard_address": "127.0.0.1:0",
         "memory_limit": sizing.memory_bytes,
         "silence_logs": logging.CRITICAL,
+        "env": _environ(sizing),
     }
+    if _can_fork(sizing):
+        get_mp_context()  # preloads Dask alone
+        get_context("forkserver").set_forkserver_preload(_PRELOAD)
     specs: dict[Any, dict[str, Any]] = {}
     for number in range(sizing.cpu):
         specs[f"cpu-{number}"] = {
@@ -191,7 +225,7 @@ def _local_cluster(sizing: Sizing) -> Any:
             "options": {
                 **common,
                 "resources": {GPU: 1},
-                "env": {"CUDA_VISIBLE_DEVICES": str(number)},
+                "env": {**_environ(sizing), "CUDA_VISIBLE_DEVICES": str(number)},
             },
         }
     scheduler = {

@@ -57,12 +57,13 @@ def fuse_pair_of(job: Job, known: RegistrationResult | None, monitor: Monitor) -
 
 @lru_cache(maxsize=1)
 def _model(path: Path | None) -> RefineFuse:
-    """The network, loaded once a worker, to run on as many threads as the worker has."""
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
+    """The network, loaded once a worker."""
     return RefineFuse.from_pretrained(path)
 
 
 def _scans(pair: Pair, monitor: Monitor) -> tuple[MetaTensor, MetaTensor]:
+    # Said in so many words: a worker may be forked from a process that had other threads.
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
     anatomical, functional = (
         load_volume(
             scan.path,

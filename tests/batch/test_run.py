@@ -53,14 +53,17 @@ def test_killed_workers_lose_nothing(pool, tmp_path):
 def test_workers_that_are_killed_while_they_start_are_started_again(tmp_path):
     killed = []
 
+    def workers():
+        return {own for child in psutil.Process().children() for own in child.children()}
+
     def kill_the_first():
         while not killed:
-            for child in psutil.Process().children():
-                if "spawn_main" in " ".join(child.cmdline()):
-                    child.kill()
-                    killed.append(child.pid)
-            time.sleep(0.05)
+            for worker in workers() - before:
+                worker.kill()
+                killed.append(worker.pid)
+            time.sleep(0.01)
 
+    before = workers()
     thread = threading.Thread(target=kill_the_first)
     thread.start()
     with light.pool_of(Sizing(cpu=1, gpu=0, threads=1, memory_bytes=0)) as pool:
