@@ -1,176 +1,152 @@
-"""The batch: pairs an hour on 1 to W workers, memory, overhead, and how fast archives are planned.
+"""The batch beside the bare pipeline: time a pair, scaling with workers, memory, planning.
 
-    python benchmarks/batch.py [--studies 8] [--workers 1,2] [--coarse 1] [--archive 10000]
+    python benchmarks/batch.py [--pairs 8] [--workers 1,2] [--coarse 1] [--dicom]
+    python benchmarks/batch.py --pairs 0 --archive 10000
 
-Each number of workers runs `refinefuse batch` anew, without pictures and reports, one thread a
-worker. "Bare" is the same pairs by `fuse_pair` and `save_result` in one process. CPU seconds of a
-batch include the start of its processes: take enough pairs.
+Every run is a process of its own, on one thread a worker, and writes what `refinefuse batch`
+writes. "Steady" is from the end of the first pair to that of the last, without the start of
+processes, which a run pays once. Prints a verdict on the overhead of one worker, and on two beside
+one. The times want an idle machine; the CPU seconds do not.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import psutil
-import torch
+from batch_process import COMMAND, Watch, ends_of, lines_of, start, watched
 from batch_studies import make_archive, make_studies
 from tables import print_table
 
-from refinefuse_med.batch.plan import BatchPlan, make_plan
-from refinefuse_med.config import FusionConfig, OutputConfig, RegistrationConfig
-from refinefuse_med.io import load_volume
-from refinefuse_med.network import RefineFuse
-from refinefuse_med.output import save_result
-from refinefuse_med.pipeline import fuse_pair
-
-COMMAND = [sys.executable, "-c", "from refinefuse_med.cli.main import main; main()", "batch"]
-
-
-@contextmanager
-def watched(process: psutil.Process) -> Iterator[tuple[dict[int, int], dict[int, float]]]:
-    """Peak resident bytes and CPU seconds of a process and each of its children, by number."""
-    peaks: dict[int, int] = {}
-    spent: dict[int, float] = {}
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.2):
-            try:
-                family = [process, *process.children(recursive=True)]
-                for each in family:
-                    peaks[each.pid] = max(peaks.get(each.pid, 0), each.memory_info().rss)
-                    times = each.cpu_times()
-                    spent[each.pid] = times.user + times.system
-            except psutil.Error:
-                continue
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield peaks, spent
-    finally:
-        over.set()
-        thread.join()
+MOST_OVERHEAD = 0.05
+LEAST_SCALING = 1.6
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a batch took: seconds between its first begin and last end; bytes; sums of seconds."""
+    """What some pairs took: seconds a pair, all and steady, CPU seconds; registration; peak MB."""
 
-    seconds: float
-    cpu_seconds: float
-    coordinator: int
-    worker: int
+    wall: float
+    steady: float
+    cpu: float
     registration: float
-    network: float
+    peak_mb: float
+
+    @property
+    def cells(self) -> list[str]:
+        """As the table shows it."""
+        return [
+            f"{3600 / self.wall:.0f}",
+            *(f"{each:.2f}" for each in (self.wall, self.steady, self.cpu)),
+            f"{self.registration:.2f}" if self.registration else "",
+            f"{self.peak_mb:.0f}",
+        ]
 
 
 def run_batch(root: Path, out: Path, workers: int) -> Cost:
-    """Run a batch in a process of its own."""
-    options = ["--jobs", str(workers), "--no-preview", "--no-report", "-q"]
-    command = [*COMMAND, str(root), "-o", str(out), *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    with watched(psutil.Process(process.pid)) as (peaks, spent):
+    """Run a batch, and tell its cost."""
+    shutil.rmtree(out, ignore_errors=True)
+    process = start(root, out, "--jobs", str(workers))
+    with watched(process) as watch:
         if process.wait():
             raise SystemExit(f"the batch ended with {process.returncode}")
-    text = (out / ".batch" / "journal.jsonl").read_text()
-    lines = [json.loads(line) for line in text.splitlines() if line]
-    ends = [line for line in lines if line["status"] == "done"]
-    return Cost(
-        seconds=max(line["time"] for line in ends) - min(line["time"] for line in lines),
-        cpu_seconds=sum(spent.values()),
-        coordinator=peaks.pop(process.pid),
-        worker=max(peaks.values()),
-        registration=sum(line["registration_seconds"] for line in ends),
-        network=sum(line["fusion_seconds"] for line in ends),
+    ends = ends_of(out)
+    registration = sum(line["registration_seconds"] for line in ends) / len(ends)
+    times = [line["time"] for line in ends]
+    return _cost(
+        watch, process.pid, min(line["time"] for line in lines_of(out)), times, registration
     )
 
 
-def run_bare(plan: BatchPlan, out: Path) -> float:
-    """Seconds for the same pairs, one after the other, in this process on one thread."""
-    torch.set_num_threads(1)
-    config = FusionConfig(registration=RegistrationConfig(threads=1))
-    model = RefineFuse.from_pretrained()
-    start = time.perf_counter()
-    for pair in plan.pairs:
-        scans = [
-            load_volume(scan.path, series_uid=scan.series_uid, modality=scan.modality)
-            for scan in (pair.anatomical, pair.functional)
-        ]
-        save_result(fuse_pair(*scans, config, model=model), out / pair.name, OutputConfig())
-    return time.perf_counter() - start
+def run_bare(root: Path, out: Path) -> Cost:
+    """Run the pipeline alone."""
+    shutil.rmtree(out, ignore_errors=True)
+    script = Path(__file__).with_name("batch_bare.py")
+    command = [sys.executable, str(script), str(root), str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    with watched(process) as watch:
+        ends = json.loads(process.communicate()[0])
+    return _cost(watch, None, ends[0] - (ends[-1] - ends[0]) / (len(ends) - 1), ends, 0.0)
 
 
-@click.command()
-@click.option("--studies", default=8, show_default=True)
-@click.option("--workers", default="1,2", show_default=True)
-@click.option("--coarse", default=1, show_default=True, help="Times as coarse as the sample.")
-@click.option("--archive", default=0, show_default=True, help="Series of a simulated archive.")
-@click.option("--work", type=click.Path(path_type=Path), help="Folder to keep; a temporary one.")
-def main(studies: int, workers: str, coarse: int, archive: int, work: Path | None) -> None:
-    """Print the tables."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = work or Path(temporary)
-        if archive:
-            plan_archive(folder / "archive", archive)
-        if studies:
-            compare(folder, studies, [int(n) for n in workers.split(",")], coarse)
+def _cost(
+    watch: Watch, coordinator: int | None, begun: float, ends: list[float], registration: float
+) -> Cost:
+    first, last, more = ends[0], ends[-1], len(ends) - 1
+    return Cost(
+        wall=(last - begun) / len(ends),
+        steady=(last - first) / more,
+        cpu=watch.cpu_seconds(first, last) / more,
+        registration=registration,
+        peak_mb=max(watch.peak(pid) for pid in list(watch.seen) if pid != coordinator) / 1e6,
+    )
 
 
 def plan_archive(root: Path, series: int) -> None:
     """Plan an archive of headers, in a process of its own."""
     make_archive(root, series)
     command = [*COMMAND, str(root), "-o", str(root.with_name("no-out")), "--dry-run", "--json"]
-    start = time.perf_counter()
+    began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    with watched(psutil.Process(process.pid)) as (peaks, _):
+    with watched(process) as watch:
         plan = json.loads(process.communicate()[0])
-    seconds = time.perf_counter() - start
-    row = [f"{len(plan['pairs'])}", f"{seconds:.1f}", f"{sum(peaks.values()) / 1e6:.0f}"]
+    seconds = time.perf_counter() - began
+    peak = sum(watch.peak(pid) for pid in list(watch.seen)) / 1e6
+    row = [f"{len(plan['pairs'])}", f"{seconds:.1f}", f"{peak:.0f}"]
     print_table("Planning", ["pairs", "s", "MB, all processes"], {f"{series} series": row})
+    print(f"verdict: {_met(seconds < 60 and peak < 1000)}: under 60 s and 1 GB")
 
 
-def compare(folder: Path, studies: int, workers: list[int], coarse: int) -> None:
-    """Run the same studies on each number of workers, and without any."""
-    root = folder / f"studies-{coarse}"
-    make_studies(root, studies, coarse)
-    rows = {}
-    first = 0.0
-    for count in workers:
-        out = folder / "out"
-        shutil.rmtree(out, ignore_errors=True)
-        cost = run_batch(root, out, count)
-        first = first or cost.seconds * workers[0]
-        rows[f"{count} workers"] = [
-            f"{studies / cost.seconds * 3600:.0f}",
-            f"{first / cost.seconds:.2f}",
-            f"{cost.seconds / studies * count:.2f}",
-            f"{cost.cpu_seconds / studies:.2f}",
-            f"{cost.registration / studies:.2f}",
-            f"{cost.network / studies:.2f}",
-            f"{cost.worker / 1e6:.0f}",
-            f"{cost.coordinator / 1e6:.0f}",
-        ]
-    plan = make_plan(root)
-    shutil.rmtree(folder / "bare", ignore_errors=True)
-    cpu = time.process_time()
-    bare = run_bare(plan, folder / "bare")
-    cpu = time.process_time() - cpu
-    cells = [f"{studies / bare * 3600:.0f}", "", f"{bare / studies:.2f}", f"{cpu / studies:.2f}"]
-    rows["bare, 1 process"] = [*cells, "", "", "", ""]
-    head = ["pairs/hour", "times one", "worker s/pair", "CPU s/pair", "registration s", "network s"]
-    print_table(f"{studies} pairs", [*head, "MB a worker", "MB coordinator"], rows)
+def compare(folder: Path, pairs: int, workers: list[int], coarse: int, dicom: bool) -> None:
+    """Run the same pairs on each number of workers, and without any."""
+    root = folder / f"studies-{coarse}-{'dicom' if dicom else 'nifti'}"
+    make_studies(root, pairs, coarse, dicom=dicom)
+    costs = {count: run_batch(root, folder / "out", count) for count in workers}
+    bare = run_bare(root, folder / "bare")
+    rows = {f"{count} workers": cost.cells for count, cost in costs.items()}
+    head = ["pairs/hour", "s/pair", "steady s/pair", "CPU s/pair", "registration s", "peak MB"]
+    print_table(f"{pairs} pairs", head, {**rows, "bare, 1 process": bare.cells})
+    print()
+    if one := costs.get(1):
+        wall, cpu = one.steady / bare.steady - 1, one.cpu / bare.cpu - 1
+        said = f"overhead of one worker {wall:+.1%} (CPU of all processes {cpu:+.1%})"
+        print(f"verdict: {_met(wall < MOST_OVERHEAD)}: {said}, under {MOST_OVERHEAD:.0%}")
+    if one and (two := costs.get(2)):
+        gain = one.wall / two.wall
+        said = f"two workers {gain:.2f} times one, at least {LEAST_SCALING}"
+        print(f"verdict: {_met(gain >= LEAST_SCALING)}: {said}")
+
+
+def _met(is_met: bool) -> str:
+    return "met" if is_met else "NOT met"
+
+
+@click.command()
+@click.option("--pairs", default=8, show_default=True)
+@click.option("--workers", default="1,2", show_default=True)
+@click.option("--coarse", default=1, show_default=True, help="Times as coarse as the sample.")
+@click.option("--dicom", is_flag=True, help="DICOM in and out, instead of NIfTI.")
+@click.option("--archive", default=0, show_default=True, help="Series of a simulated archive.")
+@click.option("--work", type=click.Path(path_type=Path), help="Folder to keep; a temporary one.")
+def main(
+    pairs: int, workers: str, coarse: int, dicom: bool, archive: int, work: Path | None
+) -> None:
+    """Print the tables, and the verdicts."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = work or Path(temporary)
+        if archive:
+            plan_archive(folder / "archive", archive)
+        if pairs:
+            compare(folder, pairs, [int(n) for n in workers.split(",")], coarse, dicom)
 
 
 if __name__ == "__main__":

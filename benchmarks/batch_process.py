@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-__all__ = ["COMMAND", "Watch", "ends_of", "start", "watched", "workers_of"]
+__all__ = ["COMMAND", "Watch", "ends_of", "lines_of", "start", "watched", "workers_of"]
 
 COMMAND = [sys.executable, "-c", "from refinefuse_med.cli.main import main; main()", "batch"]
 
@@ -37,11 +37,15 @@ def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
         return []
 
 
-def ends_of(out: Path) -> list[dict[str, Any]]:
-    """What the journal tells of pairs that were fused, in the order in which they were."""
+def lines_of(out: Path) -> list[dict[str, Any]]:
+    """What the journal tells, in the order in which it happened."""
     text = (out / ".batch" / "journal.jsonl").read_text("utf-8")
-    lines = [json.loads(line) for line in text.splitlines() if line]
-    return [line for line in lines if line["status"] == "done"]
+    return [json.loads(line) for line in text.splitlines() if line]
+
+
+def ends_of(out: Path) -> list[dict[str, Any]]:
+    """Of these lines those of pairs that were fused."""
+    return [line for line in lines_of(out) if line["status"] == "done"]
 
 
 @dataclass(frozen=True)

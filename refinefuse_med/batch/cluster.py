@@ -51,6 +51,8 @@ _DASK: Final[dict[str, Any]] = {
     "distributed.comm.timeouts.connect": "60s",
     # A nanny starts its worker again however long that takes; by default it is dismissed instead.
     "distributed.deploy.lost-worker-timeout": "365 days",
+    # Nobody looks at what the workers' threads were doing a hundred times a second.
+    "distributed.worker.profile.enabled": False,
     # A worker whose threads keep its heart from beating is busy, not dead.
     "distributed.scheduler.worker-ttl": None,
 }
@@ -83,7 +85,8 @@ def size_pool(
     """Size workers to cores, memory and GPUs.
 
     As many workers as there are cores, pairs, and times the largest pair fits into memory; the
-    cores are shared out as threads. `jobs` and `threads` overrule. Without pairs: for usual ones.
+    cores are shared out as threads. `jobs` and `threads` overrule, and OMP_NUM_THREADS where there
+    are no `threads`. Without pairs: for usual ones.
     """
     _require_dask()
     from dask.system import CPU_COUNT
@@ -97,9 +100,14 @@ def size_pool(
     return Sizing(
         cpu=cpu,
         gpu=gpus,
-        threads=threads or max(1, CPU_COUNT // cpu),
+        threads=threads or _wanted_threads() or max(1, CPU_COUNT // cpu),
         memory_bytes=max(share, enough),
     )
+
+
+def _wanted_threads() -> int:
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdigit() else 0
 
 
 def _require_dask() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from refinefuse_med.batch.estimate import Estimate, estimate_of
@@ -30,6 +31,9 @@ class Scan:
         What to hand to `refinefuse_med.io.load_volume`.
     series_uid : str or None
         Which series of it; None for NIfTI.
+    files : tuple of str
+        The series' files, named from `path`, lest all that shares their folder be read for it.
+        Empty: whatever is there.
     modality : str
     shape : tuple of int
     score : Score
@@ -51,6 +55,7 @@ class Scan:
     patient_id: str = ""
     description: str = ""
     allow_gaps: bool = False
+    files: tuple[str, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The scan as the plan's JSON holds it, without what names the patient."""
@@ -177,7 +182,7 @@ def make_plan(
     found = scan_tree(root, exclude, cache, allow_gaps=allow_gaps)
     left_out = [Leftover(item.name, None, item.reason) for item in found.skipped]
     left_out += [_leftover(entry, entry.reason) for entry in found.series if not entry.usable]
-    maker = _PairMaker(root, pseudonyms, allow_gaps)
+    maker = _PairMaker(root, pseudonyms, allow_gaps, _names(found))
     late = {_whose(entry) for entry in found.series if is_arriving(entry)}
     usable = [entry for entry in found.series if entry.usable and _whose(entry) not in late]
     if pairs_file is not None:
@@ -193,6 +198,15 @@ def make_plan(
 
 
 _Rest = list[tuple[SeriesEntry, str]]
+_Names = dict[str | None, list[str]]
+
+
+def _names(found: Inspection) -> _Names:
+    """The files of each series: of all its parts, since a reader tells what it leaves out."""
+    names: _Names = defaultdict(list)
+    for entry in found.series:
+        names[entry.series_instance_uid] += entry.names
+    return names
 
 
 @dataclass(frozen=True)
@@ -200,6 +214,7 @@ class _PairMaker:
     root: Path
     pseudonyms: Pseudonyms
     allow_gaps: bool
+    names: _Names
 
     def chosen(
         self, entries: Iterable[SeriesEntry], max_days: int | None
@@ -244,7 +259,9 @@ class _PairMaker:
         )
 
     def _scan(self, entry: SeriesEntry) -> Scan:
-        # A zip is unpacked anew for each read; below a folder the series' own folder is enough.
+        # A zip is unpacked anew for each read.
+        place = PurePosixPath(entry.path if self.root.is_dir() else "nowhere")
+        names = map(PurePosixPath, self.names[entry.series_instance_uid])
         return Scan(
             path=self.root / entry.path if self.root.is_dir() else self.root,
             series_uid=entry.series_instance_uid,
@@ -255,6 +272,7 @@ class _PairMaker:
             patient_id=entry.identity.patient_id,
             description=entry.description,
             allow_gaps=self.allow_gaps,
+            files=tuple(str(n.relative_to(place)) for n in names if n.is_relative_to(place)),
         )
 
 

@@ -70,6 +70,7 @@ def _scans(pair: Pair, monitor: Monitor) -> tuple[MetaTensor, MetaTensor]:
             series_uid=scan.series_uid,
             modality=scan.modality,
             allow_gaps=scan.allow_gaps,
+            files=scan.files,
             monitor=monitor,
         )
         for scan in (pair.anatomical, pair.functional)

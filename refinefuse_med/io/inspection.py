@@ -68,6 +68,8 @@ class SeriesEntry:
         Where there are several in the series: what each is. The Nth is chosen with ``UID#N``.
     identity : Identity
         To pair series by; not in `to_dict`, since it may name a person.
+    names : tuple of str
+        The files of a DICOM series, below what was inspected; not in `to_dict`.
     """
 
     path: str
@@ -85,6 +87,7 @@ class SeriesEntry:
     warnings: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     identity: Identity = field(default=Identity(), repr=False)
+    names: tuple[str, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The entry as JSON holds it."""
@@ -211,6 +214,7 @@ def _dicom_entry(stack: Stack, allow_gaps: bool) -> SeriesEntry:
         warnings=planned.warnings if planned else (),
         volumes=tuple(plan.label for plan in found) if len(found) > 1 else (),
         identity=identity_of(stack),
+        names=tuple(file.name for file in stack.files),
     )
 
 

@@ -18,6 +18,7 @@ from refinefuse_med.io.discovery import (
     Discovery,
     Stack,
     discover,
+    gathered,
     stacks_of,
 )
 from refinefuse_med.io.elements import text
@@ -37,6 +38,7 @@ def load_volume(
     modality: str | None = None,
     role: Role | None = None,
     allow_gaps: bool = False,
+    files: Sequence[str] = (),
     monitor: Monitor = SILENT,
 ) -> MetaTensor:
     """Load one volume.
@@ -57,6 +59,8 @@ def load_volume(
         What the volume is for; decides which series of several is the best.
     allow_gaps : bool
         Interpolate missing slices, rather than refuse a series without them.
+    files : sequence of str
+        Of a folder only these are looked at, named from there; by default all.
     monitor : Monitor
         Told how many headers and images are read; asked whether to go on.
 
@@ -86,6 +90,9 @@ def load_volume(
     if not path.exists():
         raise InputError("no such file or folder", where=path)
     try:
+        if path.is_dir() and files:
+            named = gathered(((path / name, name, None) for name in files), monitor)
+            return _from_found(named, path, wanted)
         if path.is_dir():
             return _from_folder(path, path, wanted)
         if path.name.lower().endswith(NIFTI_SUFFIXES):

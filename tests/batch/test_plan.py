@@ -5,13 +5,16 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+import torch
 
 from refinefuse_med.batch import plan
 from refinefuse_med.batch.plan import make_plan
 from refinefuse_med.errors import NoPairError, UsageError
-from refinefuse_med.io import Inspection, SeriesEntry
+from refinefuse_med.io import Inspection, SeriesEntry, load_volume
 from refinefuse_med.io.identity import Identity
 from refinefuse_med.pseudonyms import Pseudonyms
+from refinefuse_med.sample import make_sample
+from refinefuse_med.volume import source_of
 
 KEY = Pseudonyms(bytes(32))
 
@@ -231,3 +234,22 @@ def test_a_bad_line_of_a_pairs_file_is_named(plan_of, tmp_path, table, said):
     path.write_text(table)
     with pytest.raises(UsageError, match=re.escape(said)):
         plan_of(_series("MR"), _series("PT"), pairs_file=path)
+
+
+def test_a_series_is_read_without_all_that_shares_its_folder(tmp_path):
+    study, root = tmp_path / "study", tmp_path / "flat"
+    make_sample(study, dicom=True)
+    root.mkdir()
+    for path in study.glob("*/*.dcm"):
+        path.rename(root / f"{path.parent.name}-{path.name}")
+    pairs = make_plan(root, pseudonyms=KEY).pairs
+    (scan,) = {pair.functional for pair in pairs if pair.functional.modality == "PT"}
+    whole = load_volume(scan.path, series_uid=scan.series_uid)
+    for path in root.iterdir():
+        if path.name not in scan.files:
+            path.unlink()
+    (root / "junk.dcm").write_bytes(b"junk")  # would be told of, if it were read
+    alone = load_volume(scan.path, series_uid=scan.series_uid, files=scan.files)
+    assert torch.equal(alone.as_tensor(), whole.as_tensor())
+    assert alone.affine.tolist() == whole.affine.tolist()
+    assert source_of(alone).warnings == source_of(whole).warnings
