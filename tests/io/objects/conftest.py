@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.conftest import oblique_affine
+
 
 def _turned(axes: tuple[int, int, int], flips: tuple[int, int, int]) -> np.ndarray:
     """A grid whose I, J, K run along the given world axes."""
@@ -14,13 +16,16 @@ def _turned(axes: tuple[int, int, int], flips: tuple[int, int, int]) -> np.ndarr
     return affine
 
 
-@pytest.fixture(params=["oblique", "axial", "flipped", "sagittal", "coronal", "decubitus"])
-def affine(request, oblique) -> np.ndarray:
-    return {
-        "oblique": oblique,
-        "axial": _turned((0, 1, 2), (-1, -1, 1)),
-        "flipped": _turned((0, 1, 2), (-1, -1, -1)),
-        "sagittal": _turned((1, 2, 0), (-1, -1, 1)),
-        "coronal": _turned((0, 2, 1), (1, -1, -1)),
-        "decubitus": _turned((1, 0, 2), (-1, 1, 1)),
-    }[request.param]
+AFFINES = {
+    "oblique": oblique_affine(),
+    "axial": _turned((0, 1, 2), (-1, -1, 1)),
+    "flipped": _turned((0, 1, 2), (-1, -1, -1)),
+    "sagittal": _turned((1, 2, 0), (-1, -1, 1)),
+    "coronal": _turned((0, 2, 1), (1, -1, -1)),
+    "decubitus": _turned((1, 0, 2), (-1, 1, 1)),
+}
+
+
+@pytest.fixture(params=AFFINES)
+def affine(request) -> np.ndarray:
+    return AFFINES[request.param]

@@ -139,13 +139,28 @@ class Orthanc:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}") as answer:
             return json.load(answer)
 
+    def empty(self) -> None:
+        for study in self.ask("/studies"):
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{self.http_port}/studies/{study}", method="DELETE"
+            )
+            urllib.request.urlopen(request).close()
+
 
 @pytest.fixture
-def orthanc(tmp_path):
-    """An empty Orthanc that takes connections from this machine alone."""
+def orthanc(_orthanc):
+    """An empty Orthanc."""
+    _orthanc.empty()
+    return _orthanc
+
+
+@pytest.fixture(scope="module")
+def _orthanc(tmp_path_factory):
+    """One that takes connections from this machine alone."""
     program = shutil.which("Orthanc")
     if program is None or not PLUGIN.exists():
         pytest.skip("Orthanc with its DICOMweb plugin is not installed")
+    tmp_path = tmp_path_factory.mktemp("orthanc")
     server = Orthanc(free_port(), free_port())
     configuration = {
         "Name": "test",

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pydicom
 import pytest
 
 from refinefuse_med.io.pacs import dicomweb, dimse
 from refinefuse_med.io.pacs.outbox import outbox
+from refinefuse_med.volume import Grid
+from tests.io.dicom_sources import ct_source, enhanced_source, mr_source
+from tests.io.objects.conftest import AFFINES
+from tests.io.objects.helpers import SHAPE
+from tests.io.objects.readers import KINDS, assert_in_place, by_dcm2niix, write_markers
 
+SOURCES = {
+    "oblique": mr_source,
+    "sagittal": mr_source,
+    "flipped": enhanced_source,
+    "decubitus": lambda grid: ct_source(grid, PatientPosition="HFDR"),
+}
+KINDS_OF_IMAGES = sorted({kind for kinds in KINDS.values() for kind in kinds})
 GEOMETRY = (
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
     "FrameOfReferenceUID",
@@ -59,3 +73,39 @@ def test_sent_again_an_object_replaces_itself(study, orthanc):
     for _ in range(2):
         _send("C-STORE", study / "slices", orthanc)
     assert orthanc.ask("/statistics")["CountInstances"] == len(outbox(study / "slices"))
+
+
+@pytest.fixture(scope="module", params=SOURCES)
+def marked(request, tmp_path_factory):
+    """Markers on a grid that was acquired in some way, as every kind of image."""
+    folder, affine = tmp_path_factory.mktemp(request.param), AFFINES[request.param]
+    source = SOURCES[request.param](Grid(SHAPE, affine))
+    for kind in KINDS_OF_IMAGES:
+        write_markers(kind, affine, folder / kind, source)
+    return folder, affine
+
+
+@pytest.mark.parametrize("how", ["C-STORE", "STOW-RS"])
+def test_each_reader_finds_every_marker_in_what_comes_out(marked, orthanc, tmp_path, how):
+    from dicomweb_client.api import DICOMwebClient
+
+    sent, affine = marked
+    deliveries = _send(how, sent, orthanc)
+    assert {delivery.status for delivery in deliveries} == {"stored"}
+    client = DICOMwebClient(orthanc.dicomweb)
+    for kind in KINDS_OF_IMAGES:
+        originals = {d.SOPInstanceUID: d for d in map(pydicom.dcmread, sent.glob(f"{kind}/*.dcm"))}
+        first = next(iter(originals.values()))
+        came = tmp_path / kind / "dicom"
+        came.mkdir(parents=True)
+        for number, back in enumerate(
+            client.retrieve_series(first.StudyInstanceUID, first.SeriesInstanceUID)
+        ):
+            _assert_same(back, originals.pop(back.SOPInstanceUID))
+            back.save_as(came / f"{number}.dcm", enforce_file_format=True)
+        assert not originals
+        # In the order of the patient, as a viewer would have them.
+        paths = sorted(came.iterdir(), key=lambda path: pydicom.dcmread(path).InstanceNumber)
+        for reader, kinds in KINDS.items():
+            if kind in kinds and (reader is not by_dcm2niix or shutil.which("dcm2niix")):
+                assert_in_place(reader(paths), affine)
