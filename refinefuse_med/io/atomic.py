@@ -231,6 +231,8 @@ def _flush(path: Path) -> None:
 
 
 def _explained(error: OSError, where: Path) -> OutputError:
+    while error.errno is None and isinstance(error.__cause__, OSError):
+        error = error.__cause__  # pydicom wraps what befalls it, traceback and all
     reason, hint = _REASONS.get(
         error.errno or 0, (f"cannot be written ({error.strerror or error})", "choose another one")
     )

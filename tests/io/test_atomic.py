@@ -169,3 +169,20 @@ def test_each_file_is_flushed_to_the_disk_once(tmp_path, monkeypatch):
     with atomic_file(tmp_path / "b.txt") as partial:
         partial.write_text("b")
     assert len(flushed) == 2
+
+
+def test_what_pydicom_wraps_is_told_in_one_line(tmp_path):
+    def wrapped(partial):
+        partial.write_text("half")
+        try:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise OSError(f"With tag (7FE0,0010) got exception: {error}\nTraceback ...") from error
+
+    with (
+        pytest.raises(OutputError, match="disk is full") as caught,
+        atomic_file(tmp_path / "a.dcm") as partial,
+    ):
+        wrapped(partial)
+    assert "\n" not in str(caught.value)
+    assert _names(tmp_path) == []
