@@ -145,13 +145,19 @@ def _key(file: DicomFile) -> tuple[object, ...]:
         text(header, "SeriesInstanceUID"),
         text(header, "SOPClassUID"),
         text(header, "Modality"),
-        # A file of many frames is a volume of its own.
-        file.name if integer(header, "NumberOfFrames", 1) > 1 else "",
+        _whole_of(file),
         text(header, "PhotometricInterpretation"),
         integer(header, "Rows"),
         integer(header, "Columns"),
         "LOCALIZER" in image_type(header),
     )
+
+
+def _whole_of(file: DicomFile) -> str:
+    """What a file of many frames is a volume of: itself, or the object that it is a part of."""
+    if concatenation := text(file.header, "ConcatenationUID"):
+        return concatenation
+    return file.name if integer(file.header, "NumberOfFrames", 1) > 1 else ""
 
 
 def _same_plane(one: DicomFile, other: DicomFile) -> bool:

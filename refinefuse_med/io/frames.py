@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import NuclearMedicineImageStorage
 
 from refinefuse_med.errors import GeometryError, InputError
+from refinefuse_med.io.concatenation import concatenated
 from refinefuse_med.io.elements import image_type, integer, items, numbers, text
 from refinefuse_med.io.geometry import Frame
 from refinefuse_med.io.real_world import is_map
@@ -60,9 +61,16 @@ def frames_of(headers: Sequence[Dataset]) -> Frames:
     if count > MAX_FRAMES:
         raise InputError(f"{count} frames in one file, more than {MAX_FRAMES}")
     if "PerFrameFunctionalGroupsSequence" in first:
-        own = items(first, "PerFrameFunctionalGroupsSequence")
+        order, warnings = concatenated(headers)
+        groups = [
+            (headers[number], own)
+            for number in order
+            for own in items(headers[number], "PerFrameFunctionalGroupsSequence")
+        ]
         return Frames(
-            _enhanced(first), lambda n: {**traits_of(own[n]), **index_traits(first, own[n])}
+            tuple(frame for number in order for frame in _enhanced(headers[number], number)),
+            lambda n: {**traits_of(groups[n][1]), **index_traits(*groups[n])},
+            warnings,
         )
     if is_nuclear(first):
         _refuse_planar(first)
@@ -106,10 +114,8 @@ def _single_nuclear(header: Dataset, file: int) -> Frame:
     )
 
 
-def _enhanced(header: Dataset) -> tuple[Frame, ...]:
+def _enhanced(header: Dataset, file: int) -> tuple[Frame, ...]:
     """Planes of an enhanced object: PS3.3 section C.7.6.16, per frame or shared."""
-    if "ConcatenationUID" in header:
-        raise InputError("a part of a concatenation", hint="export the object in one piece")
     shared = _first(header, "SharedFunctionalGroupsSequence")
     own = items(header, "PerFrameFunctionalGroupsSequence")
     if len(own) != frame_count(header):
@@ -125,7 +131,7 @@ def _enhanced(header: Dataset) -> tuple[Frame, ...]:
 
     return tuple(
         _frame(
-            0,
+            file,
             index,
             position=numbers(macro(groups, "PlanePositionSequence"), "ImagePositionPatient"),
             orientation=numbers(

@@ -220,7 +220,7 @@ def _from_file(path: Path, wanted: _Wanted) -> MetaTensor:
             hint="give a NIfTI file, a DICOM folder or file, or a zip",
         )
     uid = text(file.header, "SeriesInstanceUID")
-    if frame_count(file.header) > 1 or not uid:
+    if (frame_count(file.header) > 1 and "ConcatenationUID" not in file.header) or not uid:
         stacks: list[Stack] = list(stacks_of([file]))
         notes: tuple[str, ...] = ()
     else:

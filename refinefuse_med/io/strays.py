@@ -218,6 +218,8 @@ def _is_whole(group: Sequence[DicomFile]) -> bool:
             integer(header, "ImagesInAcquisition") if of_one else 0,
             integer(header, "NumberOfSlices") * max(1, integer(header, "NumberOfTimeSlices")),
         }
-    numbers = {integer(header, "InstanceNumber") for header in headers}
+    is_divided = "ConcatenationUID" in headers[0]
+    counter = "InConcatenationNumber" if is_divided else "InstanceNumber"
+    numbers = {integer(header, counter) for header in headers}
     follow = len(numbers) == count and max(numbers) - min(numbers) == count - 1
     return count in said and max(said) == count and follow

@@ -42,6 +42,30 @@ def enhanced(order, change=None):
     return make
 
 
+def divided(*, without=None, total=True, offset=0, concatenated=True):
+    """An enhanced object of five frames in three files, or one for each of its frames."""
+
+    def make(folder: Path) -> None:
+        scan = Scan()
+        parts = [[3, 0], [4, 1], [2]] if concatenated else [[k] for k in range(5)]
+        before = 0
+        for number, order in enumerate(parts):
+            path = write_enhanced(folder / f"{5 - number}.dcm", scan, order)
+            ds = dcmread(path)
+            ds.InstanceNumber = 1 if concatenated else number
+            if concatenated:
+                ds.ConcatenationUID, ds.InConcatenationNumber = "1.2.3", number + 1
+                ds.ConcatenationFrameOffsetNumber = before + offset * (number == 1)
+                if total:
+                    ds.InConcatenationTotalNumber = len(parts)
+            ds.save_as(path)
+            before += len(order)
+            if number == without:
+                path.unlink()
+
+    return make
+
+
 def _echoes(ds: Dataset) -> None:
     for n, groups in enumerate(ds.PerFrameFunctionalGroupsSequence):
         item = Dataset()
@@ -213,9 +237,16 @@ CASES = [
     Case("an enhanced object with too few functional groups",
          enhanced(ORDER, lambda ds: ds.PerFrameFunctionalGroupsSequence.pop()),
          "5 frames, but the geometry of 4", refused=True),
-    Case("a part of a concatenation",
-         enhanced(ORDER, lambda ds: setattr(ds, "ConcatenationUID", "1.2.3")),
-         "a part of a concatenation", refused=True),
+    Case("a concatenation of three parts", divided(), "3 parts of a concatenation were joined"),
+    Case("a concatenation that does not say of how many parts", divided(total=False),
+         "how many parts it has is not said"),
+    Case("a concatenation without its second part", divided(without=1),
+         "a concatenation without its part 2 of 3", refused=True),
+    Case("a concatenation without its last part", divided(without=2),
+         "a concatenation without its part 3 of 3", refused=True),
+    Case("a concatenation whose parts do not fit together", divided(offset=1),
+         "begins with frame 4, and those before it have 2", refused=True),
+    Case("an enhanced object for each slice", divided(concatenated=False)),
     Case("a reconstructed SPECT (NM)", nuclear()),
     Case("NM whose slices run against the normal", nuclear(sign=-1)),
     Case("NM without a position", nuclear(detector=False), "centred on the origin",
