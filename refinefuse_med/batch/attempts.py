@@ -60,14 +60,19 @@ class Attempts:
             return ""
         if len(lines) < MAX_ATTEMPTS:
             return ""
-        return f"{self._end_of(lines[-1])} and was given up after {len(lines)} attempts"
+        end, hint = self._end_of(lines[-1])
+        return f"{end} and was given up after {len(lines)} attempts; {hint}"
 
-    def _end_of(self, process: str) -> str:
+    def _end_of(self, process: str) -> tuple[str, str]:
+        """How an attempt ended, and what to do about it."""
         try:
             words = (self._work / process).read_text("utf-8", "replace").strip()
         except OSError:
             words = ""
         if words.startswith("Timeout"):
-            return "took longer than --timeout allows"
-        how = words.splitlines()[0] if words else "killed from outside, or for want of memory"
-        return f"lost its worker ({how})"
+            return "took longer than --timeout allows", "give it more, or look into its scans"
+        if not words:
+            how, hint = "killed from outside, or for want of memory", "run again with --jobs 1"
+        else:
+            how, hint = words.splitlines()[0], "see where with: refinefuse fuse -v"
+        return f"lost its worker ({how})", hint

@@ -71,7 +71,9 @@ def _failure(pair: Pair, error: Exception, seconds: float) -> Outcome:
         error = InputError("not enough memory", hint="run fewer workers at a time with --jobs")
     elif not isinstance(error, RefineFuseError):
         said = " ".join(str(error).split())
-        error = InputError(f"unexpected {type(error).__name__}: {said}")
+        error = InputError(
+            f"unexpected {type(error).__name__}: {said}", hint="see where with: refinefuse fuse -v"
+        )
     text = str(error)
     for role, scan in (("anatomical", pair.anatomical), ("functional", pair.functional)):
         text = text.replace(str(scan.path), role)  # folders are often named after patients

@@ -47,6 +47,8 @@ _COLUMNS: Final = (
 )
 _WHO: Final = ("patient_id", "anatomical_path", "functional_path")
 
+_LINKS: Final = {"report": "report.html", "preview": "preview.png", "record": "result.json"}
+
 _MOST_REASONS: Final = 50
 """On the page; ``batch.json`` has them all."""
 
@@ -183,8 +185,8 @@ class Reporter:
         for pair, outcome in rows:
             folder = self.journal.out / pair.name
             links = [
-                name
-                for name in ("report.html", "preview.png", "result.json")
+                (text, name)
+                for text, name in _LINKS.items()
                 if outcome.status == "done" and (folder / name).is_file()
             ]
             yield {

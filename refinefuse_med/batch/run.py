@@ -240,7 +240,7 @@ class _Run:
             if reason := attempts.exhausted():
                 return _failed(flight.pair, reason)
         if flight.losses >= MAX_LOSSES:
-            return _failed(flight.pair, "workers are lost before they can begin with it")
+            return _failed(flight.pair, "workers are lost before they can begin; see their log")
         return None
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import torch
 
+from refinefuse_med.colour import checkerboard
 from refinefuse_med.io.atomic import atomic_file
 from refinefuse_med.io.scene import PLANES, make_scene
 from refinefuse_med.volume import affine_ras
@@ -20,8 +22,6 @@ __all__ = ["write_thumbnail"]
 
 HEIGHT: Final = 144
 """Pixels; the width follows from the patient's proportions."""
-SQUARES: Final = 8
-"""Of the checkerboard, along its shorter side."""
 
 
 def write_thumbnail(result: FusionResult, path: Path) -> None:
@@ -47,12 +47,17 @@ def write_thumbnail(result: FusionResult, path: Path) -> None:
         )
         for column in range(len(volumes))
     ]
-    tiles.append(_checkerboard(tiles[0], tiles[1]))
+    tiles.append(_checkerboard(tiles[0], tiles[1], down / HEIGHT))
     with atomic_file(path) as partial:
         Image.fromarray(np.concatenate(tiles, axis=1)).save(partial, format="JPEG", quality=85)
 
 
-def _checkerboard(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    side = max(1, min(one.shape[:2]) // SQUARES)
-    row, column = np.indices(one.shape[:2]) // side
-    return np.where(((row + column) % 2 == 0)[..., None], one, other)
+def _checkerboard(
+    grey: NDArray[np.uint8], rgb: NDArray[np.uint8], pixel_mm: float
+) -> NDArray[np.uint8]:
+    """The checkerboard of all other pictures, of one plane."""
+    first = torch.from_numpy(grey[..., 0].copy())[..., None] / 255
+    second = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[..., None] / 255
+    mixed = checkerboard(first, second, (pixel_mm, pixel_mm, 1.0))
+    picture: NDArray[np.uint8] = (mixed[..., 0].permute(1, 2, 0) * 255).round().byte().numpy()
+    return picture

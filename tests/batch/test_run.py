@@ -116,7 +116,7 @@ def test_a_pair_whose_workers_die_before_it_begins_is_given_up_too(pool, tmp_pat
     pairs = [light.pair(0, "dies before it begins"), light.pair(1)]
     result = light.run(pairs, tmp_path / "out", pool)
     assert [outcome.status for outcome in result.outcomes] == ["failed", "done"]
-    assert result.outcomes[0].error == "workers are lost before they can begin with it"
+    assert result.outcomes[0].error.startswith("workers are lost before they can begin")
 
 
 def test_a_full_disk_stops_the_run_and_says_so(pool, tmp_path):
