@@ -118,10 +118,10 @@ def _days_apart(one: SeriesEntry, other: SeriesEntry) -> int | None:
 
 
 def _outdone(entry: SeriesEntry, better: SeriesEntry, of: str) -> str:
-    return (
-        f"another {entry.modality} of the {of} has more points: {score_of(better)}, "
-        f"against {score_of(entry)}"
-    )
+    more, less = score_of(better), score_of(entry)
+    if more.total == less.total:
+        return f"another {entry.modality} of the {of} has as many points: {less}"
+    return f"another {entry.modality} of the {of} has more points: {more}, against {less}"
 
 
 def _unused(entry: SeriesEntry, matches: list[Match]) -> str:

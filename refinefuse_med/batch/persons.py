@@ -39,6 +39,11 @@ _BIDS_MODALITIES: Final = {
 
 _NOT_RAW: Final = ("derivatives", "sourcedata")
 
+_MASKS: Final = frozenset(
+    ("brainmask", "dseg", "label", "labels", "mask", "probseg", "roi", "seg", "segmentation")
+)
+"""Words of the names of files that hold no scan, although they look like one."""
+
 
 @dataclass(frozen=True)
 class Person:
@@ -81,6 +86,8 @@ def persons_of(
         if entry.series_instance_uid is None:
             if any(part in _NOT_RAW for part in PurePosixPath(entry.path).parts):
                 left_out.append((entry, "BIDS derivative or source data, not raw data"))
+            elif _MASKS.intersection(re.split("[^a-z]+", PurePosixPath(entry.path).name.lower())):
+                left_out.append((entry, "a mask, by its name: else name the pair with --pairs"))
             elif found := _BIDS.match(entry.path):
                 modality = _BIDS_MODALITIES.get(found["suffix"], entry.modality)
                 subject = (found["root"] or "", found["subject"])

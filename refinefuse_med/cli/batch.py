@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from refinefuse_med.batch.journal import Shard
     from refinefuse_med.batch.outcome import BatchResult
-    from refinefuse_med.batch.plan import BatchPlan
+    from refinefuse_med.batch.plan import BatchPlan, Scan
 
 
 _PAIRS_HELP = (
@@ -171,26 +171,37 @@ def _print_plan(plan: BatchPlan) -> None:
 
     # A file or a pipe has no width of its own, and 80 characters would break every cell.
     console = Console(width=None if sys.stdout.isatty() else 200)
-    name = Column("pair", overflow="fold")
-    table = Table(name, "anatomical", "functional", "why", title=f"{len(plan.pairs)} pairs")
+    title = f"{len(plan.pairs)} pair{'s' if len(plan.pairs) > 1 else ''}"
+    table = Table(Column("pair", overflow="fold", min_width=12), title=title, title_justify="left")
+    for name in ("anatomical", "functional", "why", "takes about"):
+        table.add_column(name, overflow="fold")
     for pair in plan.pairs:
-        sides = (
-            f"{scan.modality} {' x '.join(map(str, scan.shape))}\n{scan.score}"
-            for scan in (pair.anatomical, pair.functional)
-        )
-        table.add_row(pair.name, *(_cell(text) for text in (*sides, pair.reason)))
+        estimate = pair.estimate
+        sides = (_shown(scan, plan.root) for scan in (pair.anatomical, pair.functional))
+        takes = f"{estimate.memory_mb / 1000:.1f} GB, {estimate.seconds} s"
+        table.add_row(pair.name, *(_cell(text) for text in (*sides, pair.reason, takes)))
     console.print(table)
     if plan.left_out:
         path = Column("path", overflow="fold")
-        table = Table(path, "modality", "why", title=f"{len(plan.left_out)} left out")
+        title = f"{len(plan.left_out)} left out"
+        table = Table(path, "modality", "why", title=title, title_justify="left")
         for item in plan.left_out:
             table.add_row(*(_cell(text) for text in (item.path, item.modality or "", item.reason)))
         console.print(table)
-    memory = max(pair.estimate.memory_mb for pair in plan.pairs)
     minutes = sum(pair.estimate.seconds for pair in plan.pairs) / 60
     console.print(
-        f"Roughly {memory / 1000:.1f} GB a worker at most, and {minutes:.0f} core minutes for all."
+        f"All of it takes about {max(minutes, 0.1):.{0 if minutes >= 10 else 1}f} minutes on one "
+        "core (rough estimates). Without --dry-run it is done.",
+        highlight=False,
     )
+
+
+def _shown(scan: Scan, root: Path) -> str:
+    """Which scan, and what it is worth."""
+    place = scan.path.relative_to(root) if scan.path != root else Path()
+    where = f" in {place}" if place.parts else ""
+    shape = " x ".join(map(str, scan.shape))
+    return f"{scan.modality} {shape}{where}\npoints: {scan.score}"
 
 
 def _cell(text: str) -> Text:

@@ -236,6 +236,18 @@ def test_a_bad_line_of_a_pairs_file_is_named(plan_of, tmp_path, table, said):
         plan_of(_series("MR"), _series("PT"), pairs_file=path)
 
 
+def test_a_mask_is_no_scan_unless_the_user_says_so(plan_of, tmp_path):
+    scans = _file("a/t1_image.nii.gz", "MR"), _file("a/pet.nii.gz", "PT")
+    mask = _file("a/t1_Mask.nii.gz", "MR")
+    planned = plan_of(*scans, mask)
+    assert planned.pairs[0].anatomical.path.name == "t1_image.nii.gz"
+    assert [(item.path, item.reason[:6]) for item in planned.left_out] == [(mask.path, "a mask")]
+    table = tmp_path / "pairs.csv"
+    table.write_text(f"anatomical,functional\n{mask.path},a/pet.nii.gz\n")
+    planned = plan_of(*scans, mask, pairs_file=table)
+    assert planned.pairs[0].anatomical.path.name == "t1_Mask.nii.gz"
+
+
 def test_a_series_is_read_without_all_that_shares_its_folder(tmp_path):
     study, root = tmp_path / "study", tmp_path / "flat"
     make_sample(study, dicom=True)
