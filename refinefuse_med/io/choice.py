@@ -164,6 +164,7 @@ def _rank(candidate: Plan, role: Role | None) -> tuple[object, ...]:
         len(candidate.frames) > 1,
         _LIKING[role].get(candidate.scale.modality, 0),
         "DERIVED" not in image_type(header),
+        not candidate.stack.is_survey,
         # Of two PET series the one corrected for attenuation.
         "ATTN" in str(header.get("CorrectedImage", "")),
         len(candidate.frames),

@@ -6,6 +6,7 @@ Inspecting and reading both start from here, so that they never disagree.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -28,6 +29,15 @@ __all__ = ["Plan", "plans"]
 
 MODALITIES: Final = ("MR", "CT", "PT", "NM", "OT")
 """What can be fused; OT because some exporters know no better."""
+
+
+_ALIKE: Final = {
+    "ConvolutionKernel": "reconstruction kernel",
+    "KVP": "tube voltage (kV)",
+    "EchoTime": "echo time",
+    "SliceThickness": "slice thickness",
+}
+"""What the slices of one volume share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +125,8 @@ def plans(stack: Stack, *, allow_gaps: bool = False) -> tuple[Plan, ...]:
     _refuse_mixtures(stack)
     files, warnings = _without_duplicates(stack)
     warnings += [*stack.notes, *notes]
+    if stack.is_survey:
+        warnings.append(f"one of {stack.planes} orientations in its series: perhaps a survey")
     headers = [file.header for file in files]
     found = frames_of(headers)
     frames, size = found.frames, _size(stack.header)
@@ -139,6 +151,7 @@ def plans(stack: Stack, *, allow_gaps: bool = False) -> tuple[Plan, ...]:
             refusals.append(error)
             continue
         said = [*warnings, *more, *found.warnings, *geometry.warnings, *scale.warnings]
+        said += _mixtures([headers[frame.file] for frame in own])
         if part.note:
             said.append(part.note)
         if len(own) == 1:
@@ -239,6 +252,22 @@ def _is_placed(header: Dataset) -> bool:
     return "PerFrameFunctionalGroupsSequence" in header or all(
         numbers(header, name) for name in needed
     )
+
+
+def _mixtures(headers: Sequence[Dataset]) -> list[str]:
+    """What slices of one volume differ in that have no business to: read, but said."""
+    notes = []
+    for keyword, what in _ALIKE.items():
+        values = sorted({_shown(header, keyword) for header in headers} - {""})
+        if len(values) > 1:
+            shown = ", ".join(values[:4]) + (", ..." if len(values) > 4 else "")
+            notes.append(f"its slices differ in the {what}: {shown}")
+    return notes
+
+
+def _shown(header: Dataset, keyword: str) -> str:
+    found = numbers(header, keyword)
+    return f"{found[0]:.3g}" if found else text(header, keyword)
 
 
 def _refuse_mixtures(stack: Stack) -> None:

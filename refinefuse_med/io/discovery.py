@@ -40,6 +40,9 @@ FoundFile = tuple[Path, str, str | None]
 SPACING_TOLERANCE_MM: Final = 1e-3
 """Largest difference of voxel sizes within one stack."""
 
+SURVEY_PLANES: Final = 3
+"""Orientations in one series that make it a survey, as of three planes."""
+
 NIFTI_SUFFIXES: Final = (".nii", ".nii.gz")
 
 
@@ -57,12 +60,20 @@ class Stack:
         Base names of unreadable files among them, which may be slices of this stack.
     notes : tuple of str
         What to say of unreadable files that are not.
+    planes : int
+        How many orientations its series has.
     """
 
     series_uid: str
     files: tuple[DicomFile, ...]
     damaged: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    planes: int = 1
+
+    @property
+    def is_survey(self) -> bool:
+        """Whether its series looks in all directions, as those do that a scan is planned on."""
+        return self.planes >= SURVEY_PLANES
 
     @property
     def header(self) -> Dataset:
@@ -71,8 +82,9 @@ class Stack:
 
     @property
     def modality(self) -> str:
-        """DICOM code; OT where the files know none."""
-        return text(self.header, "Modality").upper() or "OT"
+        """DICOM code; OT where the files know none, NM for the retired code of SPECT."""
+        code = text(self.header, "Modality").upper() or "OT"
+        return "NM" if code == "ST" else code
 
     @property
     def patient(self) -> str:
@@ -133,10 +145,18 @@ def stacks_of(files: Iterable[DicomFile], skipped: Iterable[Skipped] = ()) -> tu
         else:
             alike.append([file])
     found = [group for alike in groups.values() for group in alike]
+    planes: dict[str, set[tuple[float, ...]]] = defaultdict(set)
+    for group in found:
+        planes[text(group[0].header, "SeriesInstanceUID")].add(_orientation(group[0]))
     return tuple(
-        Stack(text(group[0].header, "SeriesInstanceUID"), tuple(group), beside.lost, beside.notes)
+        Stack(uid, tuple(group), beside.lost, beside.notes, len(planes[uid]) if uid else 1)
         for group, beside in zip(found, verdicts(found, skipped), strict=True)
+        for uid in [text(group[0].header, "SeriesInstanceUID")]
     )
+
+
+def _orientation(file: DicomFile) -> tuple[float, ...]:
+    return tuple(round(value, 2) for value in numbers(file.header, "ImageOrientationPatient"))
 
 
 def _key(file: DicomFile) -> tuple[object, ...]:

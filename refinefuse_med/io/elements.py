@@ -115,9 +115,10 @@ NEEDED: Final[tuple[str | int, ...]] = (
     "RadiopharmaceuticalInformationSequence",
     0x00090010,
     0x0009100D,  # GE, start of the scan
-    0x70530010,
-    0x70531000,  # Philips, factor to SUV
-    0x70531009,  # Philips, factor to Bq/ml
+    # Philips, factors to SUV and to Bq/ml, behind the blocks of others or not
+    *(0x70530010 + block for block in range(4)),
+    *(0x70531000 + (block << 8) for block in range(4)),
+    *(0x70531009 + (block << 8) for block in range(4)),
 )
 """What grouping, ordering and scaling images takes."""
 

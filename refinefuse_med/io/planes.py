@@ -52,7 +52,12 @@ def fill(
             )
         done, waiting = done + waiting, 0
 
-    for plane in _interpolated(_upright(planes, geometry, (i, j), background), geometry):
+    # What only one of two slices has scanned is not known between them.
+    mixed = geometry.shifts is not None and geometry.places is not None and not channels
+    beyond = np.nan if mixed else background
+    for plane in _interpolated(_upright(planes, geometry, (i, j), beyond), geometry):
+        if mixed:
+            plane = np.where(np.isnan(plane), volume.dtype.type(background), plane)
         block[waiting] = plane.swapaxes(-1, -2)
         waiting += 1
         if waiting == _BLOCK:
@@ -89,7 +94,7 @@ def _interpolated(
     before: NDArray[Any] | None = None
     for number, plane in enumerate(planes):
         while places and places[0] <= number + 1e-6:
-            weight = min(1.0, max(0.0, places.pop(0) - (number - 1)))
+            weight = round(min(1.0, max(0.0, places.pop(0) - (number - 1))), 6)
             yield plane if before is None else _between(before, plane, weight)
         before = plane
     for _ in places:  # the last, by an error of rounding
@@ -98,5 +103,7 @@ def _interpolated(
 
 
 def _between(before: NDArray[Any], after: NDArray[Any], weight: float) -> NDArray[Any]:
+    if weight in (0.0, 1.0):  # also where the other one has no value
+        return after if weight else before
     mixed = before * np.float32(1 - weight) + after * np.float32(weight)
     return np.rint(mixed).astype(after.dtype) if after.dtype == np.uint8 else mixed

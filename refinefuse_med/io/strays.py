@@ -97,6 +97,8 @@ def _by_name(
 def _verdict(
     group: _Group, suspects: Sequence[_Damaged], named: Mapping[PurePosixPath, list[_Group]]
 ) -> Verdict:
+    if len(group.files) == 1:  # it is no volume, or one by itself
+        return Verdict()
     lost: list[str] = []
     notes: list[str] = []
     for file in suspects:

@@ -31,8 +31,9 @@ MIN_DOSE_BQ: Final = 1e5
 MAX_WEIGHT_KG: Final = 500.0
 """Largest believable weight; a larger number is in g."""
 
-_PHILIPS_SUV: Final = (0x7053, 0x1000)
-_PHILIPS_BQML: Final = (0x7053, 0x1009)
+_PHILIPS: Final = (0x7053, "Philips PET Private Group")
+_PHILIPS_SUV: Final = 0x00
+_PHILIPS_BQML: Final = 0x09
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def calibrate(headers: Sequence[Dataset]) -> Calibration:
 
 
 def _philips(headers: Sequence[Dataset]) -> Calibration:
-    suv, activity = (_private(headers[0], tag) for tag in (_PHILIPS_SUV, _PHILIPS_BQML))
+    suv, activity = (_private(headers[0], n) for n in (_PHILIPS_SUV, _PHILIPS_BQML))
     if suv:
         return Calibration(suv, "SUVbw", "PET in SUVbw, by the maker's factor (7053,1000)")
     if activity:
@@ -232,7 +233,9 @@ def _scan_start(headers: Sequence[Dataset], half_life: float) -> datetime:
     if series is not None and (earliest is None or series <= earliest):
         return series
     if earliest is None:
-        raise _UnknownError("SeriesTime and AcquisitionTime are missing")
+        names = ("SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime")
+        lacking = [name for name in names if not text(first, name)]
+        raise _UnknownError(f"{' and '.join(lacking) or 'usable dates and times'} are missing")
     return _ge_scan_start(first) or _counted_back(headers, earliest, half_life) or earliest
 
 
@@ -297,10 +300,15 @@ def _parsed(kind: Callable[[str], Any], value: Any) -> Any:
         return None
 
 
-def _private(header: Dataset, tag: tuple[int, int]) -> float | None:
-    if tag not in header:
-        return None
-    value = header[tag].value
+def _private(header: Dataset, element: int) -> float | None:
+    """A factor of Philips; also where de-identifying has taken the name of the maker's block."""
+    try:
+        value = header.private_block(*_PHILIPS)[element].value
+    except KeyError:
+        tag = (_PHILIPS[0], 0x1000 + element)
+        if tag not in header or (_PHILIPS[0], 0x0010) in header:
+            return None
+        value = header[tag].value
     try:
         return float(value.decode("ascii") if isinstance(value, bytes) else value) or None
     except (TypeError, ValueError):

@@ -39,6 +39,7 @@ TRAITS: Final[Mapping[str, str]] = {
     "NominalCardiacTriggerDelayTime": "trigger delay {} ms",
     "KVP": "{} kV",
     "ConvolutionKernel": "kernel {}",
+    "SliceThickness": "slices of {} mm",
     "EnergyWindow": "energy window {}",
     "RRInterval": "R-R interval {}",
     "TimeSlot": "time slot {}",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from refinefuse_med.volume import affine_lps
 from tests.io.case import Case, in_place, series, tagged
 from tests.io.corpus import (
     AXIAL,
@@ -105,6 +106,36 @@ TILT = np.tan(np.radians(15))
 # Values that are linear in the plane survive its interpolation; those of the corpus nearly are.
 BENT = 0.08
 
+
+def by_table(degrees: float, table: list[float]):
+    """A tilted gantry as scanners store it: the axes tilted, the positions along the table."""
+    angle = np.radians(degrees)
+    scan = {"orientation": np.array([1, 0, 0, 0, np.cos(angle), -np.sin(angle)]),
+            "modality": "CT", "origin": (0, 0, 0), "rows": 24}  # fmt: skip
+    moves = [np.array([0, 0, z]) - Scan(**scan).position(k) for k, z in enumerate(table)]
+    return placed(moves, **scan)
+
+
+def survey(scan: bool = False):
+    """Three planes in one series that nobody calls a localizer; an axial scan beside it."""
+
+    def make(folder: Path) -> None:
+        one = Scan()
+        for number, axes in enumerate((AXIAL, SAGITTAL, CORONAL)):
+            plane = Scan(orientation=axes, slices=3, series_uid=one.series_uid)
+            plane.frame_of_reference_uid = one.frame_of_reference_uid
+            write_scan(folder / f"{number}", plane)
+        if scan:
+            write_scan(folder / "scan", Scan(orientation=PRONE, slices=3))
+
+    return make
+
+
+def is_prone(volume) -> None:
+    in_place(volume)
+    assert affine_lps(volume)[0, 0] < 0
+
+
 CASES = [
     Case("axial slices", series(orientation=AXIAL)),
     Case("sagittal slices", series(orientation=SAGITTAL)),
@@ -112,6 +143,8 @@ CASES = [
     Case("doubly oblique slices", series(orientation=OBLIQUE)),
     Case("patient prone", series(orientation=PRONE)),
     Case("patient on the side (decubitus)", series(orientation=DECUBITUS)),
+    Case("feet first", series(orientation=np.array([-1.0, 0, 0, 0, 1, 0]))),
+    Case("feet first, on the side", series(orientation=np.array([0.0, 1, 0, 1, 0, 0]))),
     Case(
         "instance numbers in another order than the slices",
         series(lambda ds, k: setattr(ds, "InstanceNumber", [3, 1, 5, 2, 4][k])),
@@ -131,6 +164,16 @@ CASES = [
          placed([shift(o[2], (4 * k + o[2]) * TILT) for k, o in enumerate(VARIABLE)],
                 modality="CT", origin=(0, 0, 0), rows=24),
          "tilted by 15.0 degrees", check=lambda v: in_place(v, BENT, outside=0)),
+    Case("gantry tilt, positions along the table", by_table(15, [4.0 * k for k in range(6)]),
+         "tilted by 15.0 degrees", check=lambda v: in_place(v, BENT, outside=0)),
+    Case("gantry tilt, fine slices below coarse ones (skull base)",
+         by_table(-18, [0, 2.5, 5, 7.5, 10, 17.5, 25, 32.5]),
+         "tilted by 18.0 degrees", check=lambda v: in_place(v, BENT, outside=0)),
+    Case("gantry tilt with a hole", by_table(15, [0, 3, 6, 9, 15, 18, 21, 24]),
+         "a gap of 5.80 mm", refused=True),
+    Case("a survey of three planes under one UID", survey(), "perhaps a survey"),
+    Case("a scan beside a survey of as many slices", survey(scan=True),
+         "chosen of 4 readable series", check=is_prone),
     Case("slices sheared by 60 degrees", placed([shift(0, 7 * k) for k in range(5)]),
          "sheared by 60 degrees", refused=True),
     Case("slices that lie on no line", placed([shift(), shift(0, 3), *EVEN[:3]]),

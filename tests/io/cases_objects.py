@@ -9,11 +9,13 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    EnhancedCTImageStorage,
     GrayscaleSoftcopyPresentationStateStorage,
     SecondaryCaptureImageStorage,
     XRayRadiationDoseSRStorage,
 )
 
+from refinefuse_med.volume import Keys
 from tests.io.case import Case, in_place, series, tagged
 from tests.io.corpus import (
     AXIAL,
@@ -219,6 +221,29 @@ def beside(sop_class: str):
     return make
 
 
+def is_of(volume, modality: str, units: str = "counts") -> None:
+    in_place(volume)
+    assert (volume.meta[Keys.MODALITY], volume.meta[Keys.UNITS]) == (modality, units)
+
+
+def thick_and_thin(folder: Path) -> None:
+    thick = Scan("CT", orientation=AXIAL, spacing=(2, 2, 4.0))
+    thin = Scan("CT", orientation=AXIAL, spacing=(2, 2, 1.0), slices=17)
+    thin.series_uid, thin.frame_of_reference_uid = thick.series_uid, thick.frame_of_reference_uid
+    for scan in (thick, thin):
+        write_scan(folder / f"{scan.slices}", scan)
+
+
+def _shared_ct(ds: Dataset) -> None:
+    ds.SOPClassUID, ds.Modality = EnhancedCTImageStorage, "CT"
+    shared = Dataset()
+    for name in ("PlaneOrientation", "PixelMeasures", "PixelValueTransformation"):
+        for groups in ds.PerFrameFunctionalGroupsSequence:
+            setattr(shared, f"{name}Sequence", groups[f"{name}Sequence"].value)
+            del groups[f"{name}Sequence"]
+    ds.SharedFunctionalGroupsSequence = [shared]
+
+
 ORDER = [3, 0, 4, 1, 2]
 TWO = [k for k in range(5) for _ in range(2)]
 
@@ -289,6 +314,17 @@ CASES = [
     Case("a dose report beside the scan", beside(XRayRadiationDoseSRStorage)),
     Case("a presentation state beside the scan",
          beside(GrayscaleSoftcopyPresentationStateStorage)),
+    Case("SPECT stored as PET, with the retired code of SPECT (ST)",
+         lambda folder: write_scan(
+             folder, Scan("PT", tags={"Modality": "ST", "Units": "CNTS"}))[:0],
+         check=lambda v: is_of(v, "NM")),
+    Case("two kernels in turn", series(
+        lambda ds, k: setattr(ds, "ConvolutionKernel", ("B30f", "B70f")[k % 2]), modality="CT"),
+         "its slices differ in the reconstruction kernel: B30f, B70f"),
+    Case("a thick and a thin reconstruction in one series", thick_and_thin,
+         "slices of 1 mm", options={"series_uid": "#1"}),
+    Case("an enhanced CT with shared functional groups", enhanced(ORDER, _shared_ct),
+         check=lambda v: is_of(v, "CT", "HU")),
     Case("SPECT stored as PET", tagged(Modality="PT", Units="CNTS"), "PET in counts"),
     Case("axial CT", series(modality="CT", orientation=AXIAL), check=in_place),
 ]  # fmt: skip

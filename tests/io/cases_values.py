@@ -105,6 +105,12 @@ def pet(**changes):
     return series(modality="PT", tags=pet_tags(**changes))
 
 
+def _late():
+    (agent,) = pet_tags()["RadiopharmaceuticalInformationSequence"]
+    agent.RadiopharmaceuticalStartTime = "233000"
+    return [agent]
+
+
 def in_suv(volume) -> None:
     assert volume.meta[Keys.UNITS] == "SUVbw"
     in_place(volume / SUV)
@@ -118,6 +124,26 @@ def in_activity(volume) -> None:
 def philips(ds, k):
     ds.add_new(0x70530010, "LO", "Philips PET Private Group")
     ds.add_new(0x70531000, "DS", "0.5")
+
+
+def behind_another(ds, k):
+    ds.add_new(0x70530010, "LO", "ANOTHER MAKER")
+    ds.add_new(0x70531000, "DS", "9.9")
+    ds.add_new(0x70530011, "LO", "Philips PET Private Group")
+    ds.add_new(0x70531100, "DS", "0.5")
+
+
+def of_another(ds, k):
+    ds.add_new(0x70530010, "LO", "ANOTHER MAKER")
+    ds.add_new(0x70531000, "DS", "9.9")
+
+
+def without_name(ds, k):
+    ds.add_new(0x70531000, "DS", "0.5")
+
+
+def counts(change):
+    return lambda folder: write_scan(folder, Scan("PT", tags=pet_tags(Units="CNTS")), change)[:0]
 
 
 def philips_series(folder: Path) -> None:
@@ -239,6 +265,19 @@ CASES = [
          "no attenuation correction", check=in_activity),
     Case("PET in counts with the maker's factor (Philips)", philips_series,
          "by the maker's factor (7053,1000)", check=lambda v: in_place(v / 0.5, atol=0.03)),
+    Case("Philips' factor behind the block of another maker", counts(behind_another),
+         "by the maker's factor (7053,1000)", check=lambda v: in_place(v / 0.5, atol=0.03)),
+    Case("Philips' factor without the name of its block", counts(without_name),
+         "by the maker's factor (7053,1000)", check=lambda v: in_place(v / 0.5, atol=0.03)),
+    Case("another maker's number at the place of Philips' factor", counts(of_another),
+         "PET in counts: no SUVbw"),
+    Case("PET injected before midnight, without dates of the injection",
+         pet(SeriesTime="003000", AcquisitionTime="003000",
+             RadiopharmaceuticalInformationSequence=_late()), "dose decayed over 1.00 h",
+         check=in_suv),
+    Case("PET without dates", pet(SeriesDate=None, AcquisitionDate=None),
+         "no SUVbw, SeriesDate and AcquisitionDate are missing",
+         check=in_activity),
     Case("PET in counts alone", pet(Units="CNTS"), "PET in counts"),
     Case("implicit little endian", encoded(ImplicitVRLittleEndian)),
     Case("explicit big endian", encoded(ExplicitVRBigEndian)),
