@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ from refinefuse_med.registration import register
 from refinefuse_med.sample import make_sample
 
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+_REPEATS = 20
 
 
 class Traffic(TorchDispatchMode):
@@ -76,7 +79,8 @@ def measure_ceilings(device: torch.device, half: bool, rounds: int) -> dict[str,
     runs: dict[str, Callable[[], object]] = {
         "matrix product": lambda: matrix @ matrix,
         "copy": lambda: target.copy_(source),
-        "3 x 3 convolution, 32 channels": lambda: plain(wide),
+        # Several: one alone is mostly waking up the threads.
+        "3 x 3 convolution, 32 channels": lambda: [plain(wide) for _ in range(_REPEATS)],
     }
     seconds = {name: statistics.median(s) for name, s in in_turns(runs, rounds, device).items()}
     moved = 2 * source.numel() * source.element_size()
@@ -89,60 +93,120 @@ def measure_ceilings(device: torch.device, half: bool, rounds: int) -> dict[str,
 
 
 def network_rows(engine: Engine, batch: int, rounds: int) -> dict[str, list[str]]:
-    """The network alone, on slices that lie on the device."""
+    """The network alone, on slices that lie on the device.
+
+    On a CPU as the engine runs it: `batch` slices for each thread, side by side.
+    """
     device = engine.device
     half = device.type == "cuda"
-    a, f = torch.rand(2, batch, 1, 256, 256, device=device)
+    ceilings = measure_ceilings(device, half, rounds)
+    slices = batch if half else batch * torch.get_num_threads()
+    a, f = torch.rand(2, slices, 1, 256, 256, device=device)
 
-    def run() -> object:
+    def network() -> object:
         with torch.autocast(device.type, torch.float16, enabled=half):
-            return engine.model.with_contribution(a, f)
+            return engine.model.with_contribution(a[:batch], f[:batch])
 
-    work = 2 * macs(run) / batch
+    work = 2 * macs(network) / batch
     with Traffic() as traffic:
-        run()
+        network()
     moved = traffic.bytes / batch
-    runs: dict[str, Callable[[], object]] = {"torch": run}
-    if device.type == "cpu" and (rival := _onnxruntime(engine.model, a, f)):
-        runs["onnxruntime"] = rival
+    runs: dict[str, Callable[[], object]] = {
+        "this": network if half else lambda: engine.fuse_slices(a[:, 0], f[:, 0])
+    }
+    runs |= _on_a_gpu(engine.model, a, f) if half else _onnxruntime(engine.model, a, f)
     seconds = in_turns(runs, rounds, device)
-    each = statistics.median(seconds["torch"]) / batch
+    each = statistics.median(seconds["this"]) / slices
     rows = {
         "slices a second": [f"{1 / each:.1f}"],
         "FLOPs a slice": [f"{work / 1e9:.2f} GFLOPs"],
         "bytes a slice, read and written": [f"{moved / 1e6:.0f} MB"],
     }
     reached = {"GFLOP/s": work / each / 1e9, "GB/s": moved / each / 1e9}
-    for name, (rate, unit) in measure_ceilings(device, half, rounds).items():
+    for name, (rate, unit) in ceilings.items():
         rows[f"of {name}, {rate:.0f} {unit}"] = [f"{100 * reached[unit] / rate:.0f} %"]
-    if "onnxruntime" in seconds:
-        pairs = zip(seconds["torch"], seconds["onnxruntime"], strict=True)
-        rows["time over that of ONNX Runtime"] = [
-            f"{statistics.median(x / y for x, y in pairs):.2f}"
-        ]
+    for rival in list(runs)[1:]:
+        pairs = zip(seconds["this"], seconds[rival], strict=True)
+        rows[f"speed of {rival} over this"] = [f"{statistics.median(x / y for x, y in pairs):.2f}"]
+    if half:
+        rows["largest difference of float16 to float32"] = [_half_error(engine.model, a, f)]
     return rows
+
+
+def _half_error(model: RefineFuse, a: torch.Tensor, f: torch.Tensor) -> str:
+    exact = model(a[:4], f[:4])
+    with torch.autocast(a.device.type, torch.float16):
+        apart = (model(a[:4], f[:4]).float() - exact).abs().max()
+    return f"{255 * float(apart):.2f} of 255"
+
+
+def _on_a_gpu(
+    model: RefineFuse, a: torch.Tensor, f: torch.Tensor
+) -> dict[str, Callable[[], object]]:
+    """What the engine does not use, to see whether it should; what fails is told, and left out."""
+    runs: dict[str, Callable[[], object]] = {}
+
+    def half(run: Callable[[torch.Tensor, torch.Tensor], object]) -> Callable[[], object]:
+        def network() -> object:
+            with torch.autocast(a.device.type, torch.float16):
+                return run(a, f)
+
+        return network
+
+    network = half(model.with_contribution)
+    try:
+        graph = torch.cuda.CUDAGraph()
+        network()
+        torch.cuda.synchronize()
+        with torch.cuda.graph(graph):
+            network()
+        runs["a CUDA graph of it"] = graph.replay
+    except RuntimeError as error:
+        print(f"CUDA graph: {error}")
+    compiled = half(torch.compile(model.with_contribution))
+    try:
+        compiled()
+        runs["torch.compile"] = compiled
+    except Exception as error:
+        print(f"torch.compile: {error}")
+    return runs
 
 
 def _onnxruntime(
     model: RefineFuse, a: torch.Tensor, f: torch.Tensor
-) -> Callable[[], object] | None:
+) -> dict[str, Callable[[], object]]:
+    """ONNX Runtime with as many threads: within operations, and as the engine uses them."""
     try:
         import onnxruntime
     except ImportError:
-        return None
+        return {}
     from refinefuse_med.network.export import export_onnx
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    threads = torch.get_num_threads()
+    pairs = [
+        {"anatomical": x.numpy(), "functional": y.numpy()}
+        for x, y in zip(a.split(1), f.split(1), strict=True)
+    ]
+
+    def session(inside: int) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = inside
+        # Its threads go on spinning after a run, and would halve the speed of whatever is next.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         with torch.inference_mode(False):
             export_onnx(model, path, (256, 256))
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
-    feed = {"anatomical": a.numpy(), "functional": f.numpy()}
-    return lambda: session.run(None, feed)
+        split, whole = session(threads), session(1)
+    pool = ThreadPoolExecutor(threads)
+    return {
+        "ONNX Runtime": lambda: [split.run(None, pair) for pair in pairs],
+        "ONNX Runtime, slices side by side": lambda: list(
+            pool.map(lambda pair: whole.run(None, pair), pairs)
+        ),
+    }
 
 
 def volume_rows(
@@ -217,7 +281,7 @@ def stage_rows(device: str) -> dict[str, list[str]]:
 @click.option("--device", default="auto", show_default=True)
 @click.option("--threads", default=0, help="Of the CPU; 0: all cores.")
 @click.option("--size", nargs=3, default=(256, 256, 182), show_default=True)
-@click.option("--batch", default=0, help="Slices at a time for the network alone; 0: 1 or 64.")
+@click.option("--batch", default=0, help="Slices for the network alone; 0: 4 a thread, or 64.")
 @click.option("--rounds", default=5, show_default=True)
 @torch.inference_mode()
 def main(device: str, threads: int, size: tuple[int, int, int], batch: int, rounds: int) -> None:
@@ -227,11 +291,11 @@ def main(device: str, threads: int, size: tuple[int, int, int], batch: int, roun
     model = RefineFuse.from_pretrained()
     name = torch.cuda.get_device_name(place) if place.type == "cuda" else platform.processor()
     print(f"{place} ({name}), {torch.get_num_threads()} threads, torch {torch.__version__}")
-    batch = batch or (64 if place.type == "cuda" else 1)
+    batch = batch or (64 if place.type == "cuda" else 4)
     engine = Engine(model, EngineConfig(device=str(place)))
     with reused_memory() if place.type == "cpu" else nullcontext():  # as the engine runs it
         rows = network_rows(engine, batch, rounds)
-    print_table(f"The network alone, {batch} slices of 256 x 256 at a time", ["found"], rows)
+    print_table(f"The network alone, {batch} slices of 256 x 256", ["found"], rows)
     head = ["seconds", "slices a second", "time over axial", "slices at a time", "precision"]
     rows = volume_rows(model, str(place), size, rounds)
     print_table(f"A pair of {' x '.join(map(str, size))}, from and to the host", head, rows)
