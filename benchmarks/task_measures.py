@@ -22,7 +22,7 @@ from torch import Tensor
 
 from refinefuse_med import colour
 from refinefuse_med.colour.luminance import CHROMA_WEIGHTS
-from refinefuse_med.engine.planes import slices_of, to_display
+from refinefuse_med.engine.planes import slices_along
 from refinefuse_med.metrics.colour import lab
 from refinefuse_med.metrics.faithfulness import evaluate_faithfulness
 from refinefuse_med.metrics.steadiness import through_plane_change
@@ -76,8 +76,8 @@ def load_pair(name: str) -> Pair:
         colour.apply_window(v.as_tensor()[0], w)
         for v, w in zip((mr, on_grid), windows, strict=True)
     )
-    turn = to_display(affine_ras(mr))
-    a, f = (slices_of(turn.apply(v), "axial").contiguous() for v in (a, f * seen))
+    axial = slices_along(affine_ras(mr), "axial")
+    a, f = (axial.pictures(v).contiguous() for v in (a, f * seen))
     colormap = colour.resolve_colormap("auto", modality_of(moving))
     return Pair(name, a, f, colormap, grid_of(mr).spacing_mm[0])
 

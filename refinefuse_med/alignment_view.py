@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import torch
 
 from refinefuse_med import colour, io, registration
 from refinefuse_med.volume import Keys, affine_ras, get_meta, grid_of, modality_of
@@ -54,9 +53,10 @@ def write_alignment(
     OutputError
         The file cannot be written.
     """
-    grey, rgb, window = shown.grey, shown.rgb, shown.windows["functional"]
+    rgb, window = shown.rgb, shown.windows["functional"]
     grid = grid_of(fixed)
-    edges = colour.find_edges(grey, grid.spacing_mm)
+    edges = colour.find_edges(shown.grey, grid.spacing_mm)
+    grey = colour.to_bytes(shown.grey)
     fixed_name, moving_name = modality_of(fixed), modality_of(registered)
     is_one_modality = fixed_name == moving_name
     pictures = {
@@ -68,16 +68,16 @@ def write_alignment(
     if moving is not None and aligned.method not in _FROM_THE_HEADERS:
         as_was, seen = registration.resample_to(moving, grid, np.eye(4))
         scalar = colour.apply_window(as_was.as_tensor()[0], window)
-        before = colour.colourise(scalar, shown.colormap) * seen
+        before = colour.paint(scalar.mul_(seen), shown.colormap)
         pictures[f"{fixed_name} edges, before"] = colour.draw_edges(edges, before)
         after += ", after"
     pictures[after] = colour.draw_edges(edges, rgb)
     if is_one_modality:
         other = colour.apply_window(registered.as_tensor()[0], window)
-        pictures["Difference"] = colour.difference(grey, other)
+        pictures["Difference"] = colour.to_bytes(colour.difference(shown.grey, other))
     return io.render_alignment(
         path,
-        {name: _bytes(picture) for name, picture in pictures.items()},
+        {name: picture.expand(3, -1, -1, -1) for name, picture in pictures.items()},
         affine_ras(fixed),
         window_moving=window,
         colours=colour.palette(shown.colormap),
@@ -85,8 +85,3 @@ def write_alignment(
         verdict=aligned.verdict,
         method=aligned.method,
     )
-
-
-def _bytes(picture: torch.Tensor) -> torch.Tensor:
-    plain = colour.to_bytes(picture.as_subclass(torch.Tensor))
-    return plain.expand(3, -1, -1, -1)

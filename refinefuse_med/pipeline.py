@@ -169,16 +169,16 @@ def _fuse_at(
     shown = show_pair(*volumes, config, place)
     run = engine.fuse(
         shown.grey,
-        colour.luminance(shown.rgb),
+        shown.luminance,
         affine_ras(anatomical),
         monitor=monitor,
         field_of_view=field_of_view,
     )
     fused = run.fused
     if shown.colormap != "none":
-        fused = colour.to_bytes(colour.recolour(run.fused, shown.rgb, config.keep))
+        fused = colour.recolour_as_painted(run.fused, shown.scalar, shown.colormap, config.keep)
     fused, rgb, luminance, contribution = to_place(
-        torch.device("cpu"), fused, colour.to_bytes(shown.rgb), run.fused, run.contribution
+        torch.device("cpu"), fused, shown.rgb, run.fused, run.contribution
     )
     picture = make_volume(
         fused,
@@ -212,14 +212,9 @@ def show_pair(
     values, seen = to_device(functional.as_tensor()[0], place), to_device(field_of_view, place)
     scalar = colour.apply_window(values, windows["functional"])
     name = colour.resolve_colormap(config.colormap, modality_of(functional))
-    return ShownPair(
-        grey=colour.apply_window(
-            to_device(anatomical.as_tensor()[0], place), windows["anatomical"]
-        ),
-        rgb=colour.colourise(scalar, name) * seen,
-        colormap=name,
-        windows=windows,
-    )
+    grey = colour.apply_window(to_device(anatomical.as_tensor()[0], place), windows["anatomical"])
+    # All palettes begin with black.
+    return ShownPair(grey, scalar.mul_(seen), name, windows)
 
 
 def windows_of(
@@ -334,8 +329,9 @@ def fuse(
 
 def _shares(contribution: torch.Tensor) -> dict[str, float]:
     """Part of all fused brightness that is from either scan; together 1, or 0 if all is black."""
-    parts = contribution.double().sum(dim=(1, 2, 3))
-    shares = (parts / parts.sum().clamp_min(torch.finfo(parts.dtype).tiny)).tolist()
+    # NumPy makes no copy in double precision.
+    parts = contribution.numpy().sum(axis=(1, 2, 3), dtype=np.float64)
+    shares = (parts / max(parts.sum(), np.finfo(np.float64).tiny)).tolist()
     return {role: round(share, 4) for role, share in zip(_ROLES, shares, strict=True)}
 
 

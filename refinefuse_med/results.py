@@ -22,9 +22,6 @@ __all__ = ["RESULT_SCHEMA", "FusedPicture", "FusionResult", "RegisteredPair", "S
 RESULT_SCHEMA: Final = 1
 """Version of the ``result.json`` schema."""
 
-_AT_ONCE: Final = 16
-"""Slices across the first axis that are coloured at a time."""
-
 
 @dataclass(frozen=True, eq=False)
 class ShownPair:
@@ -34,19 +31,33 @@ class ShownPair:
     ----------
     grey : torch.Tensor
         Shape (I, J, K), in [0, 1]: the anatomical volume in its window.
-    rgb : torch.Tensor
-        Shape (3, I, J, K), in [0, 1]: the functional volume in its palette; black outside the
-        field of view.
+    scalar : torch.Tensor
+        Shape (I, J, K), in [0, 1]: the functional volume in its window; 0 outside the field of
+        view.
     colormap : str
-        Name of the palette; ``none``: grey.
+        Name of the functional volume's palette; ``none``: grey.
     windows : dict
         Window of ``anatomical`` and ``functional``, in their units.
     """
 
     grey: torch.Tensor
-    rgb: torch.Tensor
+    scalar: torch.Tensor
     colormap: str
     windows: dict[str, tuple[float, float]]
+
+    @property
+    def rgb(self) -> torch.Tensor:
+        """Shape (3, I, J, K), uint8: the functional volume in its palette."""
+        from refinefuse_med import colour
+
+        return colour.paint(self.scalar, self.colormap)
+
+    @property
+    def luminance(self) -> torch.Tensor:
+        """Shape (I, J, K), in [0, 1]: that of the functional volume in its palette."""
+        from refinefuse_med import colour
+
+        return colour.painted_luminance(self.scalar, self.colormap)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +130,13 @@ class FusionResult:
         from refinefuse_med import colour
 
         picture = self.picture
+        windows, functional = picture.windows, self.functional_registered
+        scalar = colour.apply_window(functional.as_tensor()[0], windows["functional"])
         return ShownPair(
-            grey=colour.apply_window(self.anatomical.as_tensor()[0], picture.windows["anatomical"]),
-            rgb=picture.functional_rgb / 255,
+            grey=colour.apply_window(self.anatomical.as_tensor()[0], windows["anatomical"]),
+            scalar=scalar.mul_(self.field_of_view),
             colormap=picture.colormap,
-            windows=picture.windows,
+            windows=windows,
         )
 
     @property
@@ -140,14 +153,7 @@ class FusionResult:
         """
         from refinefuse_med import colour
 
-        parts = self.contribution
-        shown = torch.empty((3, *parts.shape[1:]), dtype=torch.uint8)
-        # Piece by piece: in single precision the colours of a whole volume would fill the memory.
-        for part, out in zip(
-            parts.split(_AT_ONCE, dim=1), shown.split(_AT_ONCE, dim=1), strict=True
-        ):
-            out.copy_(colour.to_bytes(colour.show_contribution(part)))
-        return like(self.fused, shown)
+        return like(self.fused, colour.paint_contribution(self.contribution))
 
     @property
     def functional_share(self) -> MetaTensor:

@@ -34,9 +34,9 @@ def columns(monkeypatch):
 def write(path, fixed, moving, method="rigid", matrix=SHIFT, *, keep=True):
     registered, seen = resample_to(moving, grid_of(fixed), matrix)
     grey = fixed.as_tensor()[0] / fixed.max()
-    rgb = (registered.as_tensor() / 12).clamp(0, 1).expand(3, -1, -1, -1) * seen
+    scalar = (registered.as_tensor()[0] / 12).clamp(0, 1) * seen
     windows = {"anatomical": (0.0, float(fixed.max())), "functional": (0.0, 12.0)}
-    shown = ShownPair(grey.as_subclass(torch.Tensor), rgb, "none", windows)
+    shown = ShownPair(grey.as_subclass(torch.Tensor), scalar, "none", windows)
     aligned = RegistrationResult(method, "ok", {}, matrix, 1.0)
     moving = moving if keep else None
     return write_alignment(path, fixed, registered, shown, aligned, moving=moving)

@@ -47,13 +47,15 @@ def compare(
         here = slice(start, min(start + _SLAB, size))
         slab = slab_of(pair, 0, start, here.stop - start)
         both = show_pair(*slab, config)
+        grey, colours = colour.to_bytes(both.grey), both.rgb
         if kind == "checkerboard":
-            picture = colour.checkerboard(both.grey, both.rgb, spacing, first=start)
+            picture = colour.checkerboard(grey, colours, spacing, first=start)
         elif edges is not None:
-            picture = colour.draw_edges(edges[here], both.rgb)
+            picture = colour.draw_edges(edges[here], colours)
         else:
-            picture = torch.where(slab.field_of_view, (both.grey + both.rgb) / 2, both.grey)
-        shown[:, here] = colour.to_bytes(picture)
+            mean = ((grey.short() + colours) // 2).byte()
+            picture = torch.where(slab.field_of_view, mean, grey)
+        shown[:, here] = picture
     request = alignment.request
     layer = on_grid_of(
         request.anatomical,

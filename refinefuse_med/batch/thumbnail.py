@@ -56,8 +56,8 @@ def _checkerboard(
     grey: NDArray[np.uint8], rgb: NDArray[np.uint8], pixel_mm: float
 ) -> NDArray[np.uint8]:
     """The checkerboard of all other pictures, of one plane."""
-    first = torch.from_numpy(grey[..., 0].copy())[..., None] / 255
-    second = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[..., None] / 255
+    first = torch.from_numpy(grey[..., 0].copy())[..., None]
+    second = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[..., None]
     mixed = checkerboard(first, second, (pixel_mm, pixel_mm, 1.0))
-    picture: NDArray[np.uint8] = (mixed[..., 0].permute(1, 2, 0) * 255).round().byte().numpy()
+    picture: NDArray[np.uint8] = mixed[..., 0].permute(1, 2, 0).numpy()
     return picture

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from refinefuse_med.colour.comparison import checkerboard, difference, draw_edges, find_edges
-from refinefuse_med.colour.contribution import show_contribution
+from refinefuse_med.colour.contribution import paint_contribution, show_contribution
 from refinefuse_med.colour.inverse import uncolour
 from refinefuse_med.colour.luminance import chroma, luminance, recolour, to_bytes
+from refinefuse_med.colour.painting import paint, painted_luminance, recolour_as_painted
 from refinefuse_med.colour.palettes import (
     PALETTES,
     colourise,
@@ -28,8 +29,12 @@ __all__ = [
     "draw_edges",
     "find_edges",
     "luminance",
+    "paint",
+    "paint_contribution",
+    "painted_luminance",
     "palette",
     "recolour",
+    "recolour_as_painted",
     "resolve_colormap",
     "show_contribution",
     "to_bytes",

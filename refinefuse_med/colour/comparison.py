@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["EDGE_COLOUR", "TILE_MM", "checkerboard", "difference", "draw_edges", "find_edges"]
 
 TILE_MM: Final = 24.0
-EDGE_COLOUR: Final = (0.0, 1.0, 160 / 255)
+EDGE_COLOUR: Final = (0, 255, 160)
 """A green that no palette of functional scans has."""
 
 _SMOOTHING_MM2: Final = 2.0
@@ -32,22 +32,22 @@ def checkerboard(
 
     Parameters
     ----------
-    grey : Tensor, shape (I, J, K), in [0, 1]
-    rgb : Tensor, shape (3, I, J, K), in [0, 1]
+    grey : Tensor, shape (I, J, K), uint8
+    rgb : Tensor, shape (3, I, J, K), uint8
     spacing_mm : sequence of three float
     first : int
         Index along I at which this part of a volume begins: its tiles are those of the whole.
 
     Returns
     -------
-    Tensor, shape (3, I, J, K), in [0, 1]
+    Tensor, shape (3, I, J, K), uint8
     """
-    steps = [
-        torch.arange(start, start + size).mul(mm).div(TILE_MM, rounding_mode="floor")
+    i, j, k = (
+        torch.arange(start, start + size).mul(mm).div(TILE_MM, rounding_mode="floor") % 2 == 1
         for start, size, mm in zip((first, 0, 0), grey.shape, spacing_mm, strict=True)
-    ]
-    i, j, k = torch.meshgrid(*steps, indexing="ij")
-    return torch.where((i + j + k) % 2 == 0, grey.expand_as(rgb), rgb)
+    )
+    is_other = i[:, None, None] ^ j[None, :, None] ^ k
+    return torch.where(is_other, rgb, grey.expand_as(rgb))
 
 
 def find_edges(
@@ -84,7 +84,7 @@ def find_edges(
 
 
 def draw_edges(edges: torch.Tensor, rgb: torch.Tensor) -> torch.Tensor:
-    """Draw the edges of one scan, shape (I, J, K), over the other, shape (3, I, J, K)."""
+    """Draw the edges of one scan, shape (I, J, K), over the other, shape (3, I, J, K), uint8."""
     return torch.where(edges, rgb.new_tensor(EDGE_COLOUR).view(3, 1, 1, 1), rgb)
 
 

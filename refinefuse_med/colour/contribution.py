@@ -6,7 +6,10 @@ from typing import Final
 
 import torch
 
-__all__ = ["ANATOMICAL_COLOUR", "FUNCTIONAL_COLOUR", "show_contribution"]
+from refinefuse_med.colour.luminance import to_bytes
+from refinefuse_med.colour.pieces import by_pieces
+
+__all__ = ["ANATOMICAL_COLOUR", "FUNCTIONAL_COLOUR", "paint_contribution", "show_contribution"]
 
 ANATOMICAL_COLOUR: Final = (0.0, 0.45, 1.0)
 FUNCTIONAL_COLOUR: Final = (1.0, 0.55, 0.0)
@@ -36,3 +39,12 @@ def show_contribution(contribution: torch.Tensor) -> torch.Tensor:
     colours = plain.new_tensor([ANATOMICAL_COLOUR, FUNCTIONAL_COLOUR])
     shown: torch.Tensor = torch.tensordot(colours.T, plain, dims=1).clamp(0, 1)
     return shown
+
+
+def paint_contribution(contribution: torch.Tensor) -> torch.Tensor:
+    """As `show_contribution`: shape (2, ...) to (3, ...), uint8."""
+    plain = contribution.as_subclass(torch.Tensor)
+    out = torch.empty((3, *plain.shape[1:]), dtype=torch.uint8, device=plain.device)
+    return by_pieces(
+        lambda part: to_bytes(show_contribution(part)), out, plain, dimensions=plain.ndim - 1
+    )

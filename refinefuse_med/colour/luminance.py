@@ -13,6 +13,7 @@ from typing import Final
 
 import torch
 
+from refinefuse_med.colour.pieces import by_pieces
 from refinefuse_med.config import Keep
 
 __all__ = ["BT601", "CHROMA_WEIGHTS", "chroma", "luminance", "recolour", "to_bytes"]
@@ -25,7 +26,6 @@ CHROMA_WEIGHTS: Final[Mapping[Keep, float]] = MappingProxyType({"luminance": 0.0
 has no room for both. With 12 the mean chroma error of PET slices in a saturated palette stays
 near one grey level (`benchmarks/fusion_quality.py`)."""
 
-_PIXELS_AT_ONCE: Final = 2**21
 _TINY: Final = torch.finfo(torch.float32).tiny
 
 
@@ -98,17 +98,16 @@ def recolour(
     torch.Size([3, 4, 5])
     """
     colours = rgb.as_subclass(torch.Tensor)
-    y = fused_luminance.as_subclass(torch.Tensor).clamp(0, 1).flatten()
+    y = fused_luminance.as_subclass(torch.Tensor).clamp(0, 1)
+    weight = CHROMA_WEIGHTS[keep]
     result = torch.empty(colours.shape, dtype=y.dtype, device=y.device)
-    # Piece by piece: the steps between of a whole volume in colour would fill the memory.
-    for part, of, out in zip(
-        y.split(_PIXELS_AT_ONCE),
-        colours.reshape(3, -1).split(_PIXELS_AT_ONCE, dim=1),
-        result.view(3, -1).split(_PIXELS_AT_ONCE, dim=1),
-        strict=True,
-    ):
-        out.copy_(_into_gamut(part, of - luminance(of), CHROMA_WEIGHTS[keep]))
-    return result
+    return by_pieces(
+        lambda part, of: _into_gamut(part, of - luminance(of), weight),
+        result,
+        y,
+        colours,
+        dimensions=y.ndim,
+    )
 
 
 def _into_gamut(y: torch.Tensor, difference: torch.Tensor, weight: float) -> torch.Tensor:
@@ -135,8 +134,4 @@ def to_bytes(picture: torch.Tensor) -> torch.Tensor:
     """Round a picture in [0, 1], of any shape, to uint8 in 0..255; nothing is stretched."""
     plain = picture.as_subclass(torch.Tensor)
     result = torch.empty(plain.shape, dtype=torch.uint8, device=plain.device)
-    # Piece by piece, as `recolour`.
-    pieces = (x.view(-1).split(_PIXELS_AT_ONCE) for x in (plain.contiguous(), result))
-    for part, out in zip(*pieces, strict=True):
-        out.copy_((part * 255).round_())
-    return result
+    return by_pieces(lambda part: (part * 255).round_(), result, plain, dimensions=plain.ndim)

@@ -18,7 +18,7 @@ from refinefuse_med.engine.device import (
     resolve_device,
 )
 from refinefuse_med.engine.memory import reused_memory
-from refinefuse_med.engine.planes import PLANES, Reorientation, slices_of, to_display
+from refinefuse_med.engine.planes import PLANES, slices_along
 from refinefuse_med.engine.slicewise import SliceRunner, Stack
 from refinefuse_med.engine.transfer import synchronise, to_device, to_place
 from refinefuse_med.errors import GeometryError
@@ -38,7 +38,7 @@ _Volumes = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
 
 _CPU: Final = torch.device("cpu")
 
-_BYTES_A_VOXEL: Final = 96
+_BYTES_A_VOXEL: Final = 64
 """Of a pair that is coloured and fused: grey, colours, both sources as given and as shown, fused
 luminance, contribution, and what is made on the way."""
 
@@ -170,29 +170,28 @@ class Engine:
         if field_of_view is not None:
             _require_same_shape(anatomical01, field_of_view)
         volumes = anatomical01, functional01, field_of_view
-        turn, home = to_display(affine_ras), self.home_of(anatomical01.numel())
+        home = self.home_of(anatomical01.numel())
         with device_failures(self.device):
             try:
-                return self._fuse_at(home, volumes, turn, monitor)
+                return self._fuse_at(home, volumes, affine_ras, monitor)
             except RuntimeError as error:
                 if home == _CPU or not is_out_of_memory(error):
                     raise
             # Others took the memory meanwhile.
             release_memory(self.device)
-            result = self._fuse_at(_CPU, volumes, turn, monitor)
+            result = self._fuse_at(_CPU, volumes, affine_ras, monitor)
         note = f"memory of {self.device} too small for the volume: slices were sent in batches"
         return replace(result, warnings=(*result.warnings, note))
 
     def _fuse_at(
-        self, home: torch.device, volumes: _Volumes, turn: Reorientation, monitor: Monitor
+        self, home: torch.device, volumes: _Volumes, affine_ras: ArrayLike, monitor: Monitor
     ) -> EngineResult:
         """Fuse volumes that are kept at `home` meanwhile, and give the result where they were."""
         started = perf_counter()
         anatomical, functional, mask = volumes
-        pair = (to_device(_plain(volume), home).float() for volume in (anatomical, functional))
-        shown = torch.stack([turn.apply(volume) for volume in pair])
-        seen = None if mask is None else turn.apply(to_device(_plain(mask), home).bool())
-        result = self._fuse(shown, seen, turn, monitor)
+        a, f = (to_device(_plain(volume), home).float() for volume in (anatomical, functional))
+        seen = None if mask is None else to_device(_plain(mask), home).bool()
+        result = self._fuse((a, f), seen, affine_ras, monitor)
         fused, contribution = to_place(anatomical.device, result.fused, result.contribution)
         synchronise(self.device)
         return replace(
@@ -201,31 +200,35 @@ class Engine:
 
     def _fuse(
         self,
-        shown: torch.Tensor,
+        pair: tuple[torch.Tensor, torch.Tensor],
         seen: torch.Tensor | None,
-        turn: Reorientation,
+        affine_ras: ArrayLike,
         monitor: Monitor,
     ) -> EngineResult:
-        visible = (shown > 0).any(0) if seen is None else seen & (shown > 0).any(0)
-        fused, contribution = torch.zeros_like(shown[0]), torch.zeros_like(shown)
+        visible = (pair[0] > 0).logical_or_(pair[1] > 0)
+        if seen is not None:
+            visible &= seen
+        fused = torch.zeros(pair[0].shape, device=visible.device)
+        contribution = torch.zeros(2, *fused.shape, device=fused.device)
         planes = tuple(PLANES) if self.config.plane == "triplanar" else (self.config.plane,)
-        stacks = [
-            Stack(
-                sources=slices_of(shown, plane),
-                fused=slices_of(fused, plane),
-                contribution=slices_of(contribution, plane),
-                wanted=slices_of(visible, plane).flatten(1).any(1).cpu(),
+        stacks = []
+        for view in (slices_along(affine_ras, plane) for plane in planes):
+            stack = Stack(
+                sources=(view.of(pair[0]), view.of(pair[1])),
+                fused=view.of(fused),
+                contribution=view.of(contribution),
+                wanted=view.of(visible).any(-1).any(-1).cpu(),
+                view=view,
                 share=1 / len(planes),
             )
-            for plane in planes
-        ]
+            stacks.append(stack)
         cost = self._run(stacks, monitor)
 
         if seen is not None:
             for result in (fused, contribution[0]):
-                torch.where(seen, result, shown[0], out=result)
+                torch.where(seen, result, pair[0], out=result)
             contribution[1].masked_fill_(~seen, 0)
-        return EngineResult(turn.undo(fused), turn.undo(contribution), **cost)
+        return EngineResult(fused, contribution, **cost)
 
     def fuse_slices(
         self,
@@ -248,11 +251,11 @@ class Engine:
             As in `fuse`.
         """
         _require_same_shape(anatomical01, functional01)
-        sources = torch.stack([_plain(v).cpu().float() for v in (anatomical01, functional01)])
-        fused, contribution = torch.zeros_like(sources[0]), torch.zeros_like(sources)
-        wanted = (sources > 0).any(0).flatten(1).any(1)
+        a, f = (_plain(volume).cpu().float() for volume in (anatomical01, functional01))
+        fused, contribution = torch.zeros(a.shape), torch.zeros(2, *a.shape)
+        wanted = (a > 0).logical_or_(f > 0).flatten(1).any(1)
         with device_failures(self.device):
-            cost = self._run([Stack(sources, fused, contribution, wanted)], monitor)
+            cost = self._run([Stack((a, f), fused, contribution, wanted)], monitor)
         return EngineResult(fused, contribution, **cost)
 
     def _run(self, stacks: Sequence[Stack], monitor: Monitor) -> _Cost:

@@ -22,7 +22,7 @@ import torch
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import ArrayLike
 
-__all__ = ["PLANES", "Reorientation", "slices_of", "to_display"]
+__all__ = ["AS_THEY_ARE", "PLANES", "SliceView", "slices_along"]
 
 _DISPLAY_CODES: Final = "LPI"
 """Each axis runs the way a reader sees it: to the left, to posterior, to the feet."""
@@ -32,69 +32,54 @@ PLANES: Final = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)
 
 
 @dataclass(frozen=True)
-class Reorientation:
-    """A change of order and sign of three voxel axes; no voxel is interpolated.
+class SliceView:
+    """How the slices of a plane lie in a volume; no voxel is interpolated, and none is copied.
 
     Attributes
     ----------
-    permutation : tuple of int
-        For each new axis, the old axis that it is.
-    flips : tuple of int
-        The old axes that are turned round.
+    axes : tuple of int
+        The voxel axes along slices, rows and columns.
+    flips : tuple of bool
+        Which of them run against the display.
     """
 
-    permutation: tuple[int, int, int]
-    flips: tuple[int, ...]
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
 
-    def apply(self, volume: torch.Tensor) -> torch.Tensor:
-        """Old to new axes, shape (..., I, J, K)."""
-        return _permute(volume.flip(self._last(self.flips)), self.permutation)
+    def of(self, volume: torch.Tensor) -> torch.Tensor:
+        """View a volume, shape (..., I, J, K), as (..., slices, rows, columns), not yet flipped.
 
-    def undo(self, volume: torch.Tensor) -> torch.Tensor:
-        """New to old axes."""
-        i, j, k = np.argsort(self.permutation).tolist()
-        return _permute(volume, (i, j, k)).flip(self._last(self.flips)).contiguous()
+        Writing to it writes to `volume`.
+        """
+        leading = volume.ndim - 3
+        return volume.permute(*range(leading), *(leading + axis for axis in self.axes))
 
-    @staticmethod
-    def _last(axes: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(axis - 3 for axis in axes)
+    def upright(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Flip rows and columns, of shape (..., rows, columns), to the display, or back again."""
+        turned = [axis - 2 for axis, flip in enumerate(self.flips[1:]) if flip]
+        return pictures.flip(turned) if turned else pictures
+
+    def pictures(self, volume: torch.Tensor) -> torch.Tensor:
+        """Give the slices as a reader sees them, in their order: (..., slices, rows, columns)."""
+        slices = self.upright(self.of(volume))
+        return slices.flip(-3) if self.flips[0] else slices
 
 
-def to_display(affine_ras: ArrayLike) -> Reorientation:
-    """The reorientation from a grid to radiological display.
+AS_THEY_ARE: Final = SliceView((0, 1, 2), (False, False, False))
+"""Pictures that are slices already."""
+
+
+def slices_along(affine_ras: ArrayLike, plane: str) -> SliceView:
+    """Find the slices of a plane in a grid, in radiological display.
 
     Parameters
     ----------
     affine_ras : array, shape (4, 4)
         Voxel index to RAS millimetres. For an oblique grid each voxel axis counts as the
         anatomical axis nearest to it.
+    plane : {"axial", "coronal", "sagittal"}
     """
     change = ornt_transform(io_orientation(affine_ras), axcodes2ornt(_DISPLAY_CODES))
-    i, j, k = np.argsort(change[:, 0]).tolist()
-    return Reorientation((i, j, k), tuple(np.flatnonzero(change[:, 1] < 0).tolist()))
-
-
-def slices_of(volume: torch.Tensor, plane: str) -> torch.Tensor:
-    """A view of a volume in display orientation as slices of a plane.
-
-    Parameters
-    ----------
-    volume : Tensor, shape (..., L, P, I)
-    plane : {"axial", "coronal", "sagittal"}
-
-    Returns
-    -------
-    Tensor, shape (..., slices, rows, columns)
-        Writing to it writes to `volume`.
-
-    Examples
-    --------
-    >>> slices_of(torch.zeros(2, 10, 20, 30), "coronal").shape
-    torch.Size([2, 20, 30, 10])
-    """
-    return _permute(volume, PLANES[plane])
-
-
-def _permute(volume: torch.Tensor, axes: tuple[int, int, int]) -> torch.Tensor:
-    leading = volume.ndim - 3
-    return volume.permute(*range(leading), *(leading + axis for axis in axes))
+    axis_of = np.argsort(change[:, 0])
+    i, j, k = (int(axis_of[display]) for display in PLANES[plane])
+    return SliceView((i, j, k), (change[i, 1] < 0, change[j, 1] < 0, change[k, 1] < 0))

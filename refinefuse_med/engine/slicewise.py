@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from refinefuse_med.engine.device import free_memory, is_out_of_memory, release_memory
+from refinefuse_med.engine.planes import AS_THEY_ARE, SliceView
 from refinefuse_med.engine.precision import (
     HALF_DEVICES,
     HALF_TOLERANCE,
@@ -51,24 +52,43 @@ class Stack:
 
     Attributes
     ----------
-    sources : torch.Tensor
-        Shape (2, N, H, W), in [0, 1]: anatomical and functional.
+    sources : tuple of two torch.Tensor
+        Shape (N, H, W) each, in [0, 1]: anatomical and functional.
     fused, contribution : torch.Tensor
         Shape (N, H, W) and (2, N, H, W), on the device of `sources`: results are added to them.
     wanted : torch.Tensor
         Shape (N,), bool, on the CPU: the slices to run.
+    view : SliceView
+        How they lie; the tensors are not flipped, what the network sees is.
     share : float
         Weight of the results.
     """
 
-    sources: torch.Tensor
+    sources: tuple[torch.Tensor, torch.Tensor]
     fused: torch.Tensor
     contribution: torch.Tensor
     wanted: torch.Tensor
+    view: SliceView = AS_THEY_ARE
     share: float = 1.0
 
+    @property
+    def pixels(self) -> int:
+        """Of a slice."""
+        return self.sources[0][0].numel()
+
+    def batches(self, size: int) -> deque[torch.Tensor]:
+        """Indices of the wanted slices, `size` at a time, in the order of the display."""
+        wanted = self.wanted.nonzero()[:, 0].to(self.fused.device)
+        if self.view.flips[0]:
+            wanted = wanted.flip(0)
+        return deque(wanted.split(size)) if len(wanted) else deque()
+
+    def take(self, batch: torch.Tensor) -> torch.Tensor:
+        """Shape (2, len(batch), H, W), as they lie."""
+        return torch.stack([source[batch] for source in self.sources])
+
     def add(self, batch: torch.Tensor, results: Results) -> None:
-        """Add the results of the slices `batch`."""
+        """Add the results of the slices `batch`, which lie as those."""
         fused, parts = results
         self.fused[batch] += self.share * fused
         self.contribution[:, batch] += self.share * parts
@@ -127,8 +147,7 @@ class SliceRunner:
 
     def _run_stack(self, stack: Stack, executors: list[Executor]) -> Iterator[int]:
         """Run the wanted slices of a stack, and tell how many each step has brought."""
-        wanted = stack.wanted.nonzero()[:, 0].to(stack.sources.device)
-        queue = deque(wanted.split(self._size(stack))) if len(wanted) else deque()
+        queue = stack.batches(self._size(stack))
         if executors:
             yield from self._side_by_side(stack, queue, executors)
         # A batch is added after the next one was started: the device never waits for us.
@@ -148,7 +167,7 @@ class SliceRunner:
 
         @torch.inference_mode()
         def run(batch: torch.Tensor) -> None:
-            stack.add(batch, self._forward(stack.sources[:, batch], self.half))
+            stack.add(batch, self._forward(stack.take(batch), self.half, stack.view))
 
         size, lane = self._size(stack), itertools.cycle(executors)
         begun: deque[tuple[torch.Tensor, Future[None]]] = deque()
@@ -177,7 +196,7 @@ class SliceRunner:
         self, stack: Stack, queue: deque[torch.Tensor]
     ) -> Iterator[tuple[torch.Tensor, Brought]]:
         """Take batches from the queue until it is empty; halve them where memory is full."""
-        transfers = Transfers(self.device, stack.sources.device)
+        transfers = Transfers(self.device, stack.fused.device)
         size = self._size(stack)
         sent: Sent | None = None
         ahead: Sent | None = None
@@ -185,11 +204,12 @@ class SliceRunner:
             try:
                 sent = ahead or transfers.send(stack.sources, queue[0])
                 ahead = transfers.send(stack.sources, queue[1]) if len(queue) > 1 else None
-                brought = transfers.bring(*self._forward(transfers.receive(sent), self.half))
+                slices = transfers.receive(sent)
+                brought = transfers.bring(*self._forward(slices, self.half, stack.view))
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                size = self._smaller(len(queue[0]), stack.sources.shape[-2:], error)
+                size = self._smaller(len(queue[0]), stack.fused.shape[-2:], error)
             else:
                 self.smallest_batch = min(self.smallest_batch or size, size)
                 yield queue.popleft(), brought
@@ -199,8 +219,8 @@ class SliceRunner:
             queue = deque(torch.cat(list(queue)).split(size))
             release_memory(self.device)
 
-    def _forward(self, sources: torch.Tensor, half: bool) -> Results:
-        anatomical, functional = sources.unsqueeze(2)
+    def _forward(self, sources: torch.Tensor, half: bool, view: SliceView) -> Results:
+        anatomical, functional = view.upright(sources).unsqueeze(2)
         kind = self.device.type
         # Without TF32, which keeps 10 bits of the mantissa, a GPU gives what the CPU gives. The
         # flags are those of all threads, so those of a CPU leave them alone.
@@ -211,7 +231,7 @@ class SliceRunner:
             torch.autocast(kind, torch.float16) if half else nullcontext(),
         ):
             fused, parts = self.model.with_contribution(anatomical, functional)
-        return fused[:, 0], parts.transpose(0, 1)
+            return view.upright(fused[:, 0]), view.upright(parts.transpose(0, 1))
 
     def _half_will_do(self, stacks: Sequence[Stack]) -> bool:
         asked = self.precision == "float16"
@@ -220,11 +240,11 @@ class SliceRunner:
                 raise DeviceError("float16 is not run here", where=self.device, hint="use float32")
             return False
         stack = next(stack for stack in stacks if bool(stack.wanted.any()))
-        probe = probe_of(stack.wanted).to(stack.sources.device)
+        probe = probe_of(stack.wanted).to(stack.fused.device)
         apart = largest_difference(
-            lambda x: self._forward(x, False),
-            lambda x: self._forward(x, True),
-            stack.sources[:, probe].to(self.device),
+            lambda x: self._forward(x, False, stack.view),
+            lambda x: self._forward(x, True, stack.view),
+            stack.take(probe).to(self.device),
         )
         if apart < HALF_TOLERANCE:
             return True
@@ -243,11 +263,11 @@ class SliceRunner:
         if threads == 1:
             return nullcontext([])
         batches = max(-(-int(stack.wanted.sum()) // self._size(stack)) for stack in stacks)
-        pixels = max(self._size(stack) * stack.sources[0, 0].numel() for stack in stacks)
+        pixels = max(self._size(stack) * stack.pixels for stack in stacks)
         return lanes(max(1, min(threads, batches, _PIXELS_SIDE_BY_SIDE // pixels)))
 
     def _size(self, stack: Stack) -> int:
-        return self.batch_size or self._slices_at_once(stack.sources[0, 0].numel())
+        return self.batch_size or self._slices_at_once(stack.pixels)
 
     def _slices_at_once(self, pixels: int) -> int:
         most = _PIXELS_AT_ONCE[self.device.type] // pixels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,13 +83,15 @@ class Transfers:
             place = {"device": device} if device.type == "cuda" else {}
             self._up, self._down = self._lib.Stream(**place), self._lib.Stream(**place)
 
-    def send(self, sources: torch.Tensor, batch: torch.Tensor) -> Sent:
-        """Start to move the slices `batch` of sources (2, N, H, W)."""
+    def send(self, sources: Sequence[torch.Tensor], batch: torch.Tensor) -> Sent:
+        """Start to move the slices `batch` of sources (N, H, W), all of them in one tensor."""
         if not self.overlap:
-            slices = sources[:, batch]
+            slices = torch.stack([source[batch] for source in sources])
             return Sent(slices.to(self.device), slices)
-        staged = _host_buffer((2, len(batch), *sources.shape[2:]), sources.dtype, self.device)
-        torch.index_select(sources, 1, batch, out=staged)
+        shape = len(sources), len(batch), *sources[0].shape[1:]
+        staged = _host_buffer(shape, sources[0].dtype, self.device)
+        for source, place in zip(sources, staged, strict=True):
+            torch.index_select(source, 0, batch, out=place)
         with self._lib.stream(self._up):
             tensor = staged.to(self.device, non_blocking=True)
         return Sent(tensor, staged, self._mark(self._up))

@@ -101,7 +101,7 @@ def render_preview(
         The file cannot be written.
     """
     low, high = window_anatomical
-    grey = ((anatomical.as_tensor().float() - low) / max(high - low, 1e-12)).clamp(0, 1)
+    grey = (anatomical.as_tensor().float() - low).div_(max(high - low, 1e-12)).clamp_(0, 1)
     volumes = [grey, functional_rgb, fused]
     if contribution_rgb is not None:
         volumes.append(contribution_rgb)

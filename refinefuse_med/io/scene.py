@@ -75,10 +75,12 @@ class Scene:
 
 def _as_rgb(volume: ArrayLike | torch.Tensor) -> NDArray[np.uint8]:
     array = torch.as_tensor(volume).cpu().numpy()
-    if array.shape[0] == 1:
-        array = np.repeat(array, 3, axis=0)
     if array.dtype != np.uint8:
-        array = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
+        array = np.clip(array, 0, 1)
+        array *= 255
+        array = np.rint(array, out=array).astype(np.uint8)
+    if array.shape[0] == 1:
+        array = np.broadcast_to(array, (3, *array.shape[1:]))
     return np.moveaxis(array, 0, -1)
 
 
@@ -128,12 +130,12 @@ def make_scene(
 
 
 def _centre_of_mass(rgb: NDArray[np.uint8]) -> NDArray[np.int_]:
-    brightness = rgb.max(axis=-1).astype(np.float64)
+    brightness = rgb.max(axis=-1)
     brightness[brightness < brightness.max() / 3] = 0
-    total = brightness.sum()
+    total = brightness.sum(dtype=np.float64)
     if total == 0:
         return np.array(brightness.shape) // 2
-    sums = [brightness.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
+    sums = [brightness.sum(axis=tuple({0, 1, 2} - {axis}), dtype=np.float64) for axis in range(3)]
     return np.array([round(float(s @ np.arange(s.size) / total)) for s in sums])
 
 
@@ -141,7 +143,9 @@ def _crop_box(
     arrays: list[NDArray[np.uint8]], spacing: NDArray[np.float64], point: NDArray[np.int_]
 ) -> tuple[slice, slice, slice]:
     """The part that is not background, and the point, with a margin."""
-    visible = np.max([array.max(axis=-1) for array in arrays], axis=0) > _VISIBLE
+    visible = np.zeros(arrays[0].shape[:3], dtype=bool)
+    for array in arrays:
+        visible |= array.max(axis=-1) > _VISIBLE
     sides = []
     for axis in range(3):
         share = visible.mean(axis=tuple({0, 1, 2} - {axis}))

@@ -79,12 +79,17 @@ def resample_to(
     )
     # Where a matrix leads outside is computed; elsewhere ITK marks it, with what no voxel is.
     resampler.SetDefaultPixelValue(outside if matrix is not None else np.nan)
-    array = sitk.GetArrayFromImage(run_filter(resampler, image, monitor))
-    array = array.transpose(2, 1, 0)[None] if array.ndim == 3 else array.transpose(3, 2, 1, 0)
-    data = torch.from_numpy(np.ascontiguousarray(array))
+    data = _to_tensor(run_filter(resampler, image, monitor))
     inside = ~data[0].isnan() if matrix is None else field_of_view(grid, grid_of(moving), matrix)
     data[:, ~inside] = outside
     return like(moving, data if is_real else data.round().to(moving.dtype), grid), inside
+
+
+def _to_tensor(image: sitk.Image) -> torch.Tensor:
+    # A view and one copy: both would be held with GetArrayFromImage.
+    array = sitk.GetArrayViewFromImage(image)
+    array = array.transpose(2, 1, 0)[None] if array.ndim == 3 else array.transpose(3, 2, 1, 0)
+    return torch.from_numpy(np.array(array, order="C"))
 
 
 def composite(*steps: Matrix | sitk.Transform) -> sitk.CompositeTransform:
@@ -107,10 +112,12 @@ def field_of_view(fixed: Grid, moving: Grid, matrix_fixed_to_moving_lps: Matrix)
     The field of view ends half a voxel beyond the centres of the outermost voxels.
     """
     to_index = np.linalg.inv(moving.affine_lps) @ matrix_fixed_to_moving_lps @ fixed.affine_lps
-    i, j, k = np.ogrid[tuple(slice(n) for n in fixed.shape)]
+    j, k = np.ogrid[: fixed.shape[1], : fixed.shape[2]]
     inside = np.ones(fixed.shape, dtype=bool)
     for row, size in zip(to_index, moving.shape, strict=False):
-        index = row[0] * i + (row[1] * j + (row[2] * k + row[3]))
+        across = row[1] * j + (row[2] * k + row[3])
         edge = size - 0.5 - EDGE_TOLERANCE_VOXELS
-        inside &= (index > EDGE_TOLERANCE_VOXELS - 0.5) & (index < edge)
+        for i, plane in enumerate(inside):  # of a whole volume, float64 would fill the memory
+            index = row[0] * i + across
+            plane &= (index > EDGE_TOLERANCE_VOXELS - 0.5) & (index < edge)
     return torch.from_numpy(inside)

@@ -43,8 +43,8 @@ class ColourFunctional(Transform):
         if window == "auto":
             window = colour.auto_window(volume, role="functional")
         low, high = window
-        rgb = colour.colourise(colour.apply_window(volume.as_tensor()[0], (low, high)), name)
-        return with_history_of(volume, like(volume, colour.to_bytes(rgb)))
+        rgb = colour.paint(colour.apply_window(volume.as_tensor()[0], (low, high)), name)
+        return with_history_of(volume, like(volume, rgb))
 
 
 class ColourFunctionald(MapTransform):

@@ -68,7 +68,7 @@ class PrepareFusion(Transform):
         """
         seen = require_pair(anatomical, functional, field_of_view)
         shown = show_pair(anatomical, functional, seen, self.colour)
-        image = torch.stack([shown.grey, colour.luminance(shown.rgb)])
+        image = torch.stack([shown.grey, shown.luminance])
         meta = anatomical.meta
         picture = make_volume(
             image,
@@ -77,7 +77,7 @@ class PrepareFusion(Transform):
             source=meta.get(Keys.SOURCE),
         )
         with_history_of(anatomical, picture)
-        rgb = None if shown.colormap == "none" else like(picture, shown.rgb)
+        rgb = None if shown.colormap == "none" else like(picture, shown.rgb / 255)
         return picture, rgb
 
 

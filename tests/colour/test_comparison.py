@@ -21,7 +21,8 @@ def cube() -> torch.Tensor:
 
 
 def test_the_tiles_of_a_checkerboard_are_of_one_size_in_millimetres():
-    board = colour.checkerboard(torch.ones(36, 24, 12), torch.zeros(3, 36, 24, 12), SPACING)[0]
+    white = torch.ones(36, 24, 12, dtype=torch.uint8)
+    board = colour.checkerboard(white, torch.zeros_like(white).expand(3, -1, -1, -1), SPACING)[0]
     for axis, mm in enumerate(SPACING):
         line = board.movedim(axis, 0)[:, 0, 0]
         assert line[: int(TILE_MM / mm)].eq(1).all()
@@ -29,14 +30,14 @@ def test_the_tiles_of_a_checkerboard_are_of_one_size_in_millimetres():
 
 
 def test_edges_run_along_the_body_and_leave_the_rest_as_it_is(cube):
-    rgb = torch.full((3, *cube.shape), 0.5)
+    rgb = torch.full((3, *cube.shape), 128, dtype=torch.uint8)
     shown = colour.draw_edges(colour.find_edges(cube, SPACING), rgb)
     marked = (shown == torch.tensor(EDGE_COLOUR).view(3, 1, 1, 1)).all(dim=0)
     places = marked.nonzero()
     assert len(places) > 100
     assert (places.amin(dim=0) >= torch.tensor([8, 5, 2])).all()
     assert (places.amax(dim=0) <= torch.tensor([27, 18, 9])).all()
-    assert (shown[:, ~marked] == 0.5).all()
+    assert (shown[:, ~marked] == 128).all()
     assert not marked[12:24, 9:15, 5:7].any()
 
 

@@ -66,7 +66,7 @@ def test_nothing_is_read_before_it_has_arrived(monkeypatch, sources):
     monkeypatch.setattr(torch, "get_device_module", lambda _: recorder)
     transfers = Transfers(CPU, CPU, overlap=True)
     both, batch = torch.stack(sources), torch.tensor([1, 4])
-    slices = transfers.receive(transfers.send(both, batch))
+    slices = transfers.receive(transfers.send(sources, batch))
     assert torch.equal(slices, both[:, batch])
     fused, parts = transfers.bring(slices[0], slices).wait()
     assert torch.equal(fused, both[0, batch])
