@@ -14,10 +14,12 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -70,23 +72,31 @@ def kill_workers(root: Path, out: Path, every_s: float, more: tuple[str, ...]) -
 
 def kill_runs(
     root: Path, out: Path, times: int, longest_s: float, more: tuple[str, ...]
-) -> tuple[int, int, list[str]]:
-    """Runs that die as a whole, then one that does not; kills, its end, and partial folders."""
-    seen: list[str] = []
+) -> Iterator[list[str]]:
+    """Runs that die as a whole, each going on where the one before ended, `times` in all.
+
+    Yields the partial folders that were seen, whenever all pairs are done: `out` may then be
+    looked at, and is begun anew.
+    """
     kills = 0
     while kills < times:
-        process = start(root, out, *more)
-        until = time.monotonic() + random.uniform(0, longest_s)
-        while time.monotonic() < until and process.poll() is None:
+        shutil.rmtree(out, ignore_errors=True)
+        seen: list[str] = []
+        is_whole = False
+        while not is_whole:
+            process = start(root, out, *more)
+            left = random.uniform(0, longest_s) if kills < times else float("inf")
+            until = time.monotonic() + left
+            while time.monotonic() < until and process.poll() is None:
+                seen += partial_folders(out)
+                time.sleep(0.02)
+            is_whole = process.poll() is not None
+            if not is_whole:
+                process.kill()
+                process.wait()
+                kills += 1
             seen += partial_folders(out)
-            time.sleep(0.02)
-        if process.poll() is not None:
-            break
-        process.kill()
-        process.wait()
-        kills += 1
-        seen += partial_folders(out)
-    return kills, start(root, out, *more).wait(), seen
+        yield seen if process.returncode == 0 else [*seen, f"status {process.returncode}"]
 
 
 @click.command()
@@ -127,10 +137,11 @@ def main(
         kills, status = kill_workers(root, folder / "workers", every, more)
         ends += [status, said := told(folder / "workers", calm)]
         print(f"{kills} workers killed: status {status}, {said}", flush=True)
-        kills, status, seen = kill_runs(root, folder / "runs", whole, longest, more)
-        ends += [status, said := told(folder / "runs", calm), *seen]
-        print(f"{kills} runs killed: status {status}, {said}, partial folders: {seen}")
-        met = ends == [0, 0, "same bytes", 0, "same bytes"]
+        for seen in kill_runs(root, folder / "runs", whole, longest, more):
+            ends += [said := told(folder / "runs", calm), *seen]
+            print(f"whole again after kills: {said}, partial folders: {seen}", flush=True)
+        met = {*ends} == {0, "same bytes"}
+        print(f"{kills} workers and {whole} runs killed, {pairs} pairs")
         print(f"verdict: {'met' if met else 'NOT met'}: nothing lost, same bytes, nothing partial")
         sys.exit(0 if met else 1)
 

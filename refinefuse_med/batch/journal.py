@@ -234,17 +234,23 @@ def _differences(one: Any, other: Any, name: str = "") -> Iterator[str]:
 
 
 def _last_lines(state: Path) -> dict[str, dict[str, Any]]:
-    """The last line on each pair, of all journals; a line cut by a crash counts for nothing."""
-    lines: list[dict[str, Any]] = []
+    """The last line on each pair, of all journals; a line cut by a crash counts for nothing.
+
+    Times decide between the journals of shards alone: within one, lines are in their order, also
+    where the clock was put back.
+    """
+    lines: list[tuple[float, dict[str, Any]]] = []
     for path in sorted(state.glob("journal*.jsonl")):
+        latest = 0.0
         for text in path.read_text("utf-8", "replace").splitlines():
             try:
                 line = json.loads(text)
             except ValueError:
                 continue
             if isinstance(line, dict) and isinstance(line.get("name"), str):
-                lines.append(line)
-    return {line["name"]: line for line in sorted(lines, key=lambda line: line.get("time", 0.0))}
+                latest = max(latest, line.get("time", 0.0))
+                lines.append((latest, line))
+    return {line["name"]: line for _, line in sorted(lines, key=lambda item: item[0])}
 
 
 def _journal_file(out: Path, shard: Shard) -> Path:

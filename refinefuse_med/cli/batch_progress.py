@@ -28,7 +28,8 @@ class _Lines(Watcher):
         self._total, self._done, self._before = total, done, done
         self._start = time.monotonic()
         before = f", {done} of them done before" if done else ""
-        log.info("%d pairs%s; dashboard: %s", total, before, pool.dashboard)
+        noun = "pair" if total == 1 else "pairs"
+        log.info("%d %s%s; dashboard: %s", total, noun, before, pool.dashboard)
 
     def outcome(self, outcome: Outcome) -> None:
         self._done += 1
@@ -46,7 +47,8 @@ class _Lines(Watcher):
         left = self._total - self._done
         spent = time.monotonic() - self._start
         seconds = spent / (self._done - self._before) * left
-        return f"about {seconds / 60:.0f} min left" if left else "all done"
+        time_left = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+        return f"about {time_left} left" if left else "all done"
 
 
 class _Bars(_Lines):

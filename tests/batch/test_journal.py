@@ -1,5 +1,7 @@
+import errno
 import json
 import multiprocessing
+import time
 from dataclasses import replace
 
 import pytest
@@ -64,6 +66,20 @@ def test_a_line_that_was_cut_hides_no_other(tmp_path):
         with (tmp_path / ".batch" / "journal.jsonl").open("a") as file:
             file.write('{"name": "MR-PT-')
         _finish(journal, other)
+    with open_journal(tmp_path, SETTINGS, 1) as journal:
+        assert journal.is_done(one)
+        assert journal.is_done(other)
+
+
+def test_a_clock_that_is_put_back_hides_nothing(tmp_path, monkeypatch):
+    clock = iter(range(1000, 0, -1))
+    monkeypatch.setattr(time, "time", lambda: float(next(clock)))
+    one, other = light.pair(1), light.pair(2)
+    for pair in (one, other):
+        with open_journal(tmp_path, SETTINGS, 1) as journal:
+            journal.begin(pair)
+            journal.end(pair, Outcome(pair.name, "failed", error="no good"))
+            _finish(journal, pair)
     with open_journal(tmp_path, SETTINGS, 1) as journal:
         assert journal.is_done(one)
         assert journal.is_done(other)
@@ -137,6 +153,15 @@ def test_shards_share_out_every_pair_once():
     shares = [[p for p in pairs if Shard(n, 3).takes(p)] for n in (1, 2, 3)]
     assert sorted(p.name for share in shares for p in share) == sorted(p.name for p in pairs)
     assert all(shares)
+
+
+def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(OutputError, match=r"cannot be locked \(No locks available\); write else"):
+        open_journal(tmp_path, SETTINGS, 1).__enter__()
 
 
 def test_a_folder_with_other_things_in_it_is_refused(tmp_path):
