@@ -15,7 +15,7 @@ from refinefuse_med.errors import InputError
 from refinefuse_med.io.elements import image_type, integer, numbers, text
 from refinefuse_med.io.header_pool import read_images
 from refinefuse_med.io.headers import DicomFile
-from refinefuse_med.io.images import APPLE_DOUBLE, Skipped, read_image
+from refinefuse_med.io.images import APPLE_DOUBLE, DANGLING, Skipped, read_image
 from refinefuse_med.io.strays import verdicts
 from refinefuse_med.progress import SILENT, Monitor
 
@@ -215,7 +215,7 @@ def walk(folder: Path, exclude: Container[Path] = ()) -> Iterator[FoundFile]:
             path = Path(parent, entry)
             reason = None
             if not path.exists():
-                reason = "dangling link"
+                reason = DANGLING
             elif not path.is_file():
                 reason = "not a regular file"
             yield path, path.relative_to(folder).as_posix(), reason

@@ -16,6 +16,7 @@ from refinefuse_med.io.remains import Remains, remains_of
 
 __all__ = [
     "APPLE_DOUBLE",
+    "DANGLING",
     "DICOM_SUFFIXES",
     "NOT_DICOM",
     "Skipped",
@@ -27,6 +28,9 @@ APPLE_DOUBLE: Final = "._"
 """How the names of macOS's side files begin, which lie beside each file of a copied folder."""
 
 DICOM_SUFFIXES: Final = (".dcm", ".dicom", ".ima")
+
+DANGLING: Final = "dangling link"
+"""Said of a link to a file that is not there, as of data that were not fetched."""
 
 NOT_DICOM: Final = "not a DICOM file"
 """Said of a file of another format, which also a slice becomes that is overwritten."""

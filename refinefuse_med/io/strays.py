@@ -17,7 +17,7 @@ from typing import Final
 
 from refinefuse_med.io.elements import integer, text
 from refinefuse_med.io.headers import CUT, DicomFile
-from refinefuse_med.io.images import DICOM_SUFFIXES, NOT_DICOM, Skipped
+from refinefuse_med.io.images import DANGLING, DICOM_SUFFIXES, NOT_DICOM, Skipped
 from refinefuse_med.io.remains import CONSTANT, Remains
 
 __all__ = ["Verdict", "verdicts"]
@@ -49,6 +49,7 @@ class _Damaged:
     path: PurePosixPath
     remains: Remains
     is_dicom: bool
+    is_there: bool = True
 
 
 def verdicts(
@@ -123,15 +124,20 @@ def _damaged(
     groups: Sequence[Sequence[DicomFile]], skipped: Iterable[Skipped]
 ) -> Iterable[_Damaged]:
     for item in skipped:
-        if item.damaged or item.reason == NOT_DICOM:
-            yield _Damaged(PurePosixPath(item.name), item.remains or {}, item.remains is not None)
+        if item.damaged or item.reason in (NOT_DICOM, DANGLING):
+            yield _Damaged(
+                PurePosixPath(item.name),
+                item.remains or {},
+                is_dicom=item.remains is not None,
+                is_there=item.reason != DANGLING,
+            )
     for group in groups:
         for file in group:
             if file.damage == CUT:  # perhaps cut before what would have put it into its group
                 names = ("SOPInstanceUID", *CONSTANT)
                 remains = {name: text(file.header, name) for name in names}
                 known = {name: value for name, value in remains.items() if value}
-                yield _Damaged(PurePosixPath(file.name), known, True)
+                yield _Damaged(PurePosixPath(file.name), known, is_dicom=True)
 
 
 class _Group:
@@ -158,7 +164,7 @@ class _Group:
             return True
         name = _finished(file.path.name)
         suffix = PurePosixPath(name).suffix.lower()
-        if suffix in DICOM_SUFFIXES:
+        if file.is_there and suffix in DICOM_SUFFIXES:
             return suffix in self._suffixes
         return any(map(str.isdigit, name)) and _form(name) in self._forms
 

@@ -46,6 +46,12 @@ def _unfinished(folder: Path) -> None:
     path.unlink()
 
 
+def _not_fetched(folder: Path) -> None:
+    path = max(write_scan(folder, Scan(orientation=AXIAL)))
+    path.unlink()
+    path.symlink_to(folder / "nowhere")
+
+
 CASES = [
     Case("a half-written slice whose header tells another series", beside(cut=SERIES),
          options={"modality": "MR"}),
@@ -65,6 +71,8 @@ CASES = [
     Case("an empty file whose number is one of another series", _numbered,
          "by its name it is of another series", options={"modality": "MR"}),
     Case("a half-written copy of a slice", _copied, "a damaged copy"),
+    Case("a link to a slice that was not fetched", _not_fetched,
+         "a damaged file lies among the slices", refused=True),
     Case("an end slice that is not finished (.part)", _unfinished,
          "a damaged file lies among the slices", refused=True),
 ]  # fmt: skip

@@ -158,6 +158,15 @@ def test_other_files_cost_nothing(tmp_path, name):
     assert "damaged" not in read(tmp_path / "in", None)
 
 
+def test_a_link_to_a_slice_that_was_not_fetched_is_a_slice_that_lacks(tmp_path):
+    paths = write(tmp_path / "in", Scan(orientation=AXIAL), [f"IM{k}.dcm" for k in range(6)])
+    paths[-1].unlink()
+    paths[-1].symlink_to(tmp_path / "nowhere")
+    assert "damaged file lies among the slices" in refused(tmp_path / "in", None)
+    paths[-1].rename(tmp_path / "in" / "other.dcm")
+    assert "damaged" not in read(tmp_path / "in", None)
+
+
 @pytest.mark.parametrize("tag", [PATIENT, b"\x28\x00\x30\x00", b"\x28\x00\x03\x01", None])
 def test_a_damaged_copy_of_an_intact_slice_costs_nothing(tmp_path, tag):
     paths = write(tmp_path / "in", Scan(orientation=AXIAL), [f"IM{k}" for k in range(5)])
