@@ -160,6 +160,9 @@ class FusionPanel(QWidget):
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setWidget(steps)
+        # Wide enough for the widest row in whatever font and scale: it never scrolls sideways.
+        bar = scroll.verticalScrollBar().sizeHint().width()
+        scroll.setMinimumWidth(steps.minimumSizeHint().width() + bar)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(scroll, 1)

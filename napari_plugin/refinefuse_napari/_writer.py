@@ -1,4 +1,4 @@
-"""Save layers: as NIfTI on the grid of the file that they came from, or as a DICOM series."""
+"""Save layers: as NIfTI on the grid of the file that they came from, or as DICOM."""
 
 from __future__ import annotations
 
@@ -10,10 +10,23 @@ from refinefuse_med.errors import InputError
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-__all__ = ["write_dicom", "write_labels", "write_nifti"]
+__all__ = [
+    "SEGMENT_NAMES",
+    "write_dicom",
+    "write_labels",
+    "write_nifti",
+    "write_segmentation",
+    "write_segmentation_on",
+]
+
+SEGMENT_NAMES: Final = "refinefuse_segments"
+"""Key of a labels layer's metadata: the name of each label, by its number."""
 
 _LARGEST_LABEL: Final = 2**24
 """Up to here single precision, which the values of a volume have, holds every integer."""
+
+
+_SAME_PLACE_MM: Final = 1e-6
 
 
 def write_nifti(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -109,6 +122,66 @@ def write_dicom(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
             )
         names = [file.relative_to(folder) for file in written]
     return [str(out / name) for name in names]
+
+
+def write_segmentation(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write one labels layer as a DICOM Segmentation of a patient who is not named.
+
+    Raises
+    ------
+    InputError
+        The layer is not a volume, or has no label.
+    OutputError
+        The file cannot be written.
+    """
+    return _write_segmentation(path, _layer(data, attributes, "labels"), None)
+
+
+def write_segmentation_on(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
+    """Write a labels layer as a DICOM Segmentation of the scan that it was drawn on.
+
+    Parameters
+    ----------
+    path : str
+        The file to write.
+    layers
+        The labels and the scan, in any order, as napari gives them.
+
+    Raises
+    ------
+    InputError, OutputError
+        As `write_segmentation`.
+    """
+    made = {kind: _layer(data, attributes, kind) for data, attributes, kind in layers}
+    return _write_segmentation(path, made["labels"], made["image"])
+
+
+def _write_segmentation(path: str, labels: Layer, scan: Layer | None) -> list[str]:
+    from dataclasses import replace
+
+    from refinefuse_med import io
+    from refinefuse_med.volume import SourceHeader
+    from refinefuse_napari import _texts as texts
+    from refinefuse_napari._bridge import snapshot, to_volume
+    from refinefuse_napari._work import GEOMETRY_OF
+
+    shot = snapshot(labels)
+    source = shot.info.get("source", SourceHeader("array"))
+    if scan is not None:
+        of = snapshot(scan)
+        source = scan.metadata.get(GEOMETRY_OF, of.info.get("source", source))
+        same_shape = shot.data.shape == of.data.shape[:3]
+        if same_shape and abs(shot.world_from_data - of.world_from_data).max() < _SAME_PLACE_MM:
+            # Drawn voxel by voxel on the scan: on the grid of its file, then.
+            shot = replace(shot, info=of.info)
+    written = io.write_segmentation(
+        to_volume(shot),
+        source,
+        path,
+        names=labels.metadata.get(SEGMENT_NAMES, {}),
+        description=f"{labels.name} ({texts.DISCLAIMER_SHORT})",
+    )
+    return [str(written)]
 
 
 def _layer(data: Any, attributes: dict[str, Any], kind: str) -> Layer:

@@ -35,6 +35,7 @@ _HOMES = {
     "atomic_file": "refinefuse_med.io.atomic",
     "write_json": "refinefuse_med.io.record",
     "write_report": "refinefuse_med.io.report",
+    "write_segmentation": "refinefuse_med.io.objects.segmentation",
     "write_registered_series": "refinefuse_med.io.objects.registered_series",
     "write_displacement": "refinefuse_med.io.transform",
     "write_transform": "refinefuse_med.io.transform",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from refinefuse_med.io.objects.secondary_capture import (
         write_secondary_capture as write_secondary_capture,
     )
+    from refinefuse_med.io.objects.segmentation import write_segmentation as write_segmentation
     from refinefuse_med.io.objects.study import DicomOptions as DicomOptions
     from refinefuse_med.io.objects.study import Shown as Shown
     from refinefuse_med.io.objects.study import write_dicom as write_dicom

@@ -23,7 +23,14 @@ from refinefuse_napari._bridge import METADATA, image_layer, on_grid_of, placeme
 from refinefuse_napari._reader import get_reader, read
 from refinefuse_napari._settings import Settings, read_settings
 from refinefuse_napari._work import GEOMETRY_OF
-from refinefuse_napari._writer import write_dicom, write_labels, write_nifti
+from refinefuse_napari._writer import (
+    SEGMENT_NAMES,
+    write_dicom,
+    write_labels,
+    write_nifti,
+    write_segmentation,
+    write_segmentation_on,
+)
 from tests.io.dicom_sources import mr_source
 
 pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
@@ -118,6 +125,40 @@ def test_a_label_that_single_precision_would_change_is_refused(tmp_path):
     with pytest.raises(InputError, match="too large"):
         write_labels(str(tmp_path / "x.nii"), *layer.as_layer_data_tuple()[:2])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("first", ["labels", "image"])
+def test_labels_and_their_scan_are_written_as_a_segmentation_of_it(pair, tmp_path, first):
+    mr = pair[0]
+    source = mr_source(grid_of(mr))
+    mr = make_volume(mr.as_tensor(), mr.affine, modality="MR", source=source)
+    image = Layer.create(*image_layer(mr, "mr"))
+    drawn = np.zeros(image.data.shape, dtype=np.int32)
+    drawn[3, 4, 5] = 2
+    # As napari makes labels on the layer that is active: its place, and nothing of its metadata.
+    place = {**placement_of(image), "metadata": {SEGMENT_NAMES: {2: "lesion"}}}
+    labels = Layer.create(drawn, {"name": "drawn", **place}, "labels")
+    layers = [labels.as_layer_data_tuple(), image.as_layer_data_tuple()]
+    if first == "image":
+        layers.reverse()
+    (path,) = write_segmentation_on(str(tmp_path / "seg.dcm"), layers)
+    header = pydicom.dcmread(path)
+    assert header.PatientID == source.datasets[0].PatientID
+    assert header.SegmentSequence[0].SegmentLabel == "lesion"
+    (frame,) = header.PerFrameFunctionalGroupsSequence
+    (k,) = (n for n, v in enumerate(mr.numpy()[0].T) if (v == image.data[3, 4, 5]).any())
+    (named,) = frame.DerivationImageSequence[0].SourceImageSequence
+    assert named.ReferencedSOPInstanceUID == source.datasets[k].SOPInstanceUID
+    j, i = np.argwhere(header.pixel_array.squeeze() == 1)[0]
+    assert mr.numpy()[0, i, j, k] == image.data[3, 4, 5]
+
+
+def test_labels_alone_become_a_segmentation_of_nobody(tmp_path):
+    drawn = np.zeros((3, 4, 5), dtype=np.int32)
+    drawn[1, 2, 3] = 1
+    labels = Layer.create(drawn, {"scale": (2, 1, 1), "units": "mm"}, "labels")
+    (path,) = write_segmentation(str(tmp_path / "a.dcm"), *labels.as_layer_data_tuple()[:2])
+    assert pydicom.dcmread(path).PatientName == "Anonymous"
 
 
 @pytest.mark.parametrize("rgb", [True, False])

@@ -57,7 +57,8 @@ class Export(Section):
         self.screenshots = ActionButton("Save the three planes…", self._screenshots, "screenshots")
         self.form.addRow("Folder", row(self.folder, self.browse))
         self.form.addRow("Format", self.format)
-        self.form.addRow("", row(self.report, self.deidentify))
+        self.form.addRow("", self.report)
+        self.form.addRow("", self.deidentify)
         self.form.addRow(self.export)
         self.form.addRow(self.screenshots)
 

@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from pydicom.uid import ParametricMapStorage, SecondaryCaptureImageStorage
+from pydicom.uid import ParametricMapStorage
 
 from refinefuse_med import __version__
 from refinefuse_med.io.objects.codes import unit_of
@@ -22,6 +22,7 @@ from refinefuse_med.io.objects.references import (
     source_images,
 )
 from refinefuse_med.io.objects.slices import planes_of, save_instance
+from refinefuse_med.io.objects.stand_in import stand_in
 from refinefuse_med.io.objects.uids import new_uid
 from refinefuse_med.volume import Grid, Keys, SourceHeader, get_meta, grid_of, modality_of
 
@@ -172,7 +173,7 @@ def _build(
         intercept=0.0,
     )
     return hd.pm.ParametricMap(
-        source_images=[_stand_in(series, first, values)],
+        source_images=[stand_in(series, first, values.shape[1:])],
         pixel_array=values,
         series_instance_uid=series.SeriesInstanceUID,
         series_number=max(1, series.SeriesNumber),
@@ -203,29 +204,3 @@ def _build(
         ),
         plane_positions=position,
     )
-
-
-def _stand_in(series: Dataset, plane: Dataset, values: NDArray[np.float32]) -> Dataset:
-    """An image for highdicom to take the frame of reference from; it is not referred to."""
-    image = Dataset()
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
-        image[keyword] = series[keyword]
-    image.update(plane)
-    image.SOPClassUID = SecondaryCaptureImageStorage
-    image.SOPInstanceUID = series.SOPInstanceUID
-    image.Modality = "OT"
-    image.Rows, image.Columns = values.shape[1:]
-    image.PositionReferenceIndicator = None
-    for keyword in (
-        "PatientID",
-        "PatientName",
-        "PatientBirthDate",
-        "PatientSex",
-        "AccessionNumber",
-        "StudyID",
-        "StudyDate",
-        "StudyTime",
-        "ReferringPhysicianName",
-    ):
-        setattr(image, keyword, None)
-    return image
