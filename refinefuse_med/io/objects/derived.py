@@ -20,7 +20,7 @@ from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
 from pydicom.valuerep import validate_value
 
 from refinefuse_med import __version__
-from refinefuse_med.io.elements import items, text
+from refinefuse_med.io.elements import integer, items, text
 from refinefuse_med.io.objects.body_parts import has_no_side
 from refinefuse_med.io.objects.codes import code_item
 from refinefuse_med.io.objects.references import can_be_referred_to
@@ -38,8 +38,6 @@ _IDENTITY: Final = (
     "PatientName",
     "PatientID",
     "IssuerOfPatientID",
-    "PatientBirthDate",
-    "PatientSex",
     "StudyInstanceUID",
     "AccessionNumber",
     "FrameOfReferenceUID",
@@ -48,6 +46,8 @@ _IDENTITY: Final = (
 
 _CARRIED: Final = (
     # Patient (PS3.3 C.7.1.1)
+    "PatientBirthDate",
+    "PatientSex",
     "OtherPatientIDsSequence",
     "PatientIdentityRemoved",
     "DeidentificationMethod",
@@ -135,7 +135,7 @@ def derive_study(
             setattr(study, keyword, None)
     if has_no_side(study.get("BodyPartExamined")):
         study.pop("Laterality", None)
-    elif "Laterality" not in study:
+    elif study.get("Laterality") not in ("R", "L"):
         study.Laterality = None  # empty says that it is not known
     if not study.get("StudyInstanceUID"):
         study.StudyInstanceUID = new_uid(seed, "study")
@@ -208,8 +208,8 @@ def _is_valid(element: DataElement) -> bool:
 
 def _series_number(header: Dataset) -> int | None:
     """Make room for derived series beside the source series: 7 gives 700."""
-    number = header.get("SeriesNumber")
-    return None if number is None else int(number) * 100 % 2**31
+    number = integer(header, "SeriesNumber", -1)
+    return None if number < 0 else number * 100 % 2**31
 
 
 def derive_series(

@@ -25,6 +25,28 @@ ANATOMICAL = {
     "no patient": lambda grid: mr_source(
         grid, PatientName=None, PatientID=None, PatientSex=None, FrameOfReferenceUID=None
     ),
+    "garbled": lambda grid: mr_source(
+        grid,
+        BodyPartExamined="BREAST",
+        Laterality="B",
+        PatientBirthDate="1950-01-01",
+        PatientSex="male",
+        StudyTime="25:61",
+        StudyDescription="d" * 200,
+        PatientPosition="HEAD FIRST",
+        SeriesNumber="",
+    ),
+    "Japanese": lambda grid: enhanced_source(
+        grid,
+        SpecificCharacterSet=["", "ISO 2022 IR 87"],
+        PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう",
+        StudyDescription="山田",
+        StudyDate="",
+        PatientPosition="FFP",
+    ),
+    "Chinese": lambda grid: ct_source(
+        grid, SpecificCharacterSet="GB18030", PatientName="Wang^XiaoDong=王^小东"
+    ),
     "nothing known": lambda _: NIFTI,
 }
 FUNCTIONAL = {
