@@ -56,7 +56,8 @@ def send(
 
     Exit status: 0 all stored; 1 none; 8 some.
 
-    A bearer token for --dicomweb is taken from the environment: REFINEFUSE_DICOMWEB_TOKEN.
+    For --dicomweb a bearer token is taken from the environment (REFINEFUSE_DICOMWEB_TOKEN), or the
+    password (REFINEFUSE_DICOMWEB_PASSWORD) of a user that the URL names: https://user@host/path.
     """
     start_logging(options)
     if (to is None) == (dicomweb is None):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -33,6 +32,7 @@ from tests.conftest import oblique_affine
 from tests.io.dicom_sources import mr_source, pet_source
 from tests.io.objects.helpers import SHAPE, colour, functional
 
+resource = pytest.importorskip("resource")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 TOUCHES = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
 AFFINE = oblique_affine()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -17,16 +18,25 @@ from refinefuse_med.io.pacs.outbox import Delivery, Letter
 
 if TYPE_CHECKING:
     from dicomweb_client.api import DICOMwebClient
+    from requests import Response
 
-__all__ = ["TOKEN_VARIABLE", "store"]
+__all__ = ["PASSWORD_VARIABLE", "TOKEN_VARIABLE", "store"]
+
+log = logging.getLogger(__name__)
 
 TOKEN_VARIABLE: Final = "REFINEFUSE_DICOMWEB_TOKEN"
 """Environment variable with a bearer token; a command line would show it to everybody."""
+
+PASSWORD_VARIABLE: Final = "REFINEFUSE_DICOMWEB_PASSWORD"
+"""Environment variable with the password of the user that the URL names."""
 
 _MAX_BYTES: Final = 64 * 2**20
 """About as much as one request holds."""
 
 _MAX_WAIT_S: Final = 30.0
+
+_CONFLICT: Final = 409
+"""None of the instances was stored; the answer should say why of each (PS3.18 table 10.5.3-1)."""
 
 _BUSY: Final = frozenset({408, 429, 502, 503, 504})
 _REFUSALS: Final = frozenset({401, 403, 404, 405, 502, 503, 504})
@@ -48,8 +58,8 @@ def store(
     letters : sequence of Letter
         In the order to send.
     url : str
-        Of the service, such as ``http://localhost:8042/dicom-web``; user and password may stand
-        in it, a bearer token in the environment (`TOKEN_VARIABLE`).
+        Of the service, such as ``https://user@host/dicom-web``. The password of a user, or a bearer
+        token, is taken from the environment (`PASSWORD_VARIABLE`, `TOKEN_VARIABLE`).
     retries : int
         How often a request is sent again that met no server, or a busy one.
     timeout_s : float
@@ -83,7 +93,10 @@ def store(
 
 
 def _client(url: str, timeout_s: float) -> DICOMwebClient:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise UsageError("not a URL of http or https", where="--dicomweb") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError("not a URL of http or https", where="--dicomweb")
     try:
@@ -95,7 +108,10 @@ def _client(url: str, timeout_s: float) -> DICOMwebClient:
         ) from error
     session = requests.Session()
     if parts.username:
-        session.auth = (parts.username, parts.password or "")
+        if parts.password:
+            log.warning("others see a password in a command: put it into %s", PASSWORD_VARIABLE)
+        password = parts.password or os.environ.get(PASSWORD_VARIABLE, "")
+        session.auth = (unquote(parts.username), unquote(password) if parts.password else password)
     if token := os.environ.get(TOKEN_VARIABLE):
         session.headers["Authorization"] = f"Bearer {token}"
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
@@ -137,10 +153,16 @@ class _Answer:
             if item.get("ReferencedSOPInstanceUID") == uid:
                 reason = f"status 0x{int(item.get('FailureReason') or 0):04X}"
                 return Delivery(letter.name, uid, "failed", reason, self.attempts)
-        for item in told.get("ReferencedSOPSequence") or ():
-            if item.get("ReferencedSOPInstanceUID") == uid and item.get("WarningReason"):
-                reason = f"status 0x{int(item.WarningReason):04X}"
-                return Delivery(letter.name, uid, "warning", reason, self.attempts)
+        stored = told.get("ReferencedSOPSequence") or ()
+        for item in stored:
+            if item.get("ReferencedSOPInstanceUID") == uid:
+                if item.get("WarningReason"):
+                    reason = f"status 0x{int(item.WarningReason):04X}"
+                    return Delivery(letter.name, uid, "warning", reason, self.attempts)
+                return Delivery(letter.name, uid, "stored", attempts=self.attempts)
+        if stored:  # the others were named
+            reason = "the service does not say that it was stored"
+            return Delivery(letter.name, uid, "failed", reason, self.attempts)
         return Delivery(letter.name, uid, "stored", attempts=self.attempts)
 
 
@@ -160,6 +182,9 @@ def _post(client: DICOMwebClient, letters: Sequence[Letter], retries: int) -> _A
             return _Answer(letters, attempt, told=told)
         except HTTPError as error:
             code = error.response.status_code
+            told = _told(error.response)
+            if code == _CONFLICT and _names_all(told, letters):
+                return _Answer(letters, attempt, told=told)
             answer = _Answer(letters, attempt, f"the service says HTTP {code}", code in _REFUSALS)
             if code not in _BUSY:
                 return answer
@@ -169,3 +194,16 @@ def _post(client: DICOMwebClient, letters: Sequence[Letter], retries: int) -> _A
         if attempt <= retries:
             time.sleep(min(2.0 ** (attempt - 1), _MAX_WAIT_S))
     return answer
+
+
+def _told(response: Response) -> Dataset:
+    """What the body of a refusal says of the instances; nothing where it is no DICOM JSON."""
+    try:
+        return Dataset.from_json(response.json())
+    except Exception:  # pydicom and requests raise whatever a malformed body leads to
+        return Dataset()
+
+
+def _names_all(told: Dataset, letters: Sequence[Letter]) -> bool:
+    failed = {item.get("ReferencedSOPInstanceUID") for item in told.get("FailedSOPSequence") or ()}
+    return all(letter.sop_instance_uid in failed for letter in letters)

@@ -106,6 +106,29 @@ def test_a_request_that_fails_is_sent_again_file_by_file(study, service):
     assert deliveries[1].reason == "the service says HTTP 409"
 
 
+def test_a_refusal_that_says_why_of_each_is_not_asked_again(study, service):
+    letters = outbox(study / "slices" / "fused")[:2]
+    one, two = (_failed(letter.sop_instance_uid, 0x0110 + n) for n, letter in enumerate(letters))
+    one["00081198"]["Value"] += two["00081198"]["Value"]
+    service.answers.append((409, one))
+    deliveries = store(letters, service.url)
+    assert [(d.status, d.reason) for d in deliveries] == [
+        ("failed", "status 0x0110"),
+        ("failed", "status 0x0111"),
+    ]
+    assert len(service.requests) == 1
+
+
+def test_what_the_service_passes_over_was_not_stored(study, service):
+    letters = outbox(study / "slices" / "fused")[:2]
+    stored = _failed(letters[0].sop_instance_uid, 0)["00081198"]
+    del stored["Value"][0]["00081197"]
+    service.answers.append((202, {"00081199": stored}))
+    deliveries = store(letters, service.url)
+    assert [d.status for d in deliveries] == ["stored", "failed"]
+    assert "does not say that it was stored" in deliveries[1].reason
+
+
 @pytest.mark.parametrize(("times", "status"), [(2, "stored"), (9, "failed")])
 def test_a_busy_service_is_asked_again(study, service, times, status):
     letters = outbox(study / "slices" / "fused")[:1]
@@ -122,18 +145,28 @@ def test_an_absent_service_is_given_up_for_all_files(study, monkeypatch):
     assert [delivery.attempts for delivery in deliveries] == [2, 0, 0, 0, 0, 0]
 
 
-def test_password_and_token_go_into_the_header_and_nowhere_else(study, service, monkeypatch):
+def test_password_and_token_go_into_the_header_and_nowhere_else(
+    study, service, monkeypatch, caplog
+):
     letters = outbox(study / "slices" / "fused")[:1]
     url = service.url.replace("http://", "http://user:secret@")
     store(letters, url)
     assert service.requests[0]["headers"]["Authorization"].startswith("Basic ")
     assert "secret" not in service.requests[0]["headers"]["Host"]
+    assert dicomweb.PASSWORD_VARIABLE in caplog.text
+    assert "secret" not in caplog.text
+    monkeypatch.setenv(dicomweb.PASSWORD_VARIABLE, "secret")
+    store(letters, service.url.replace("http://", "http://user@"))
+    both = [request["headers"]["Authorization"] for request in service.requests]
+    assert both[0] == both[1]
     monkeypatch.setenv(dicomweb.TOKEN_VARIABLE, "abc")
     store(letters, service.url)
-    assert service.requests[1]["headers"]["Authorization"] == "Bearer abc"
+    assert service.requests[2]["headers"]["Authorization"] == "Bearer abc"
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8042", "ftp://host/x", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "url", ["", "http://[::1", "localhost:8042", "ftp://host/x", "file:///etc/passwd"]
+)
 def test_what_is_no_url_of_http_is_refused(study, url):
     with pytest.raises(UsageError, match="not a URL"):
         store(outbox(study), url)
