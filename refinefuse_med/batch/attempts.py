@@ -50,6 +50,10 @@ class Attempts:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin to count anew: the pair is handed out for the first time, or its scans changed."""
         self._file.unlink(missing_ok=True)
 
     def exhausted(self) -> str:

@@ -154,8 +154,13 @@ class _Run:
             job = Job(
                 *(pair, self.config, self.output, self.journal.work, self.timeout_s, self.topic)
             )
+            for attempts in self._attempts_at(pair):
+                attempts.forget()
             self.flying[pair.name] = _Flight(job)
             self._submit(self.flying[pair.name])
+
+    def _attempts_at(self, pair: Pair) -> list[Attempts]:
+        return [Attempts(self.journal.work, pair.name, stage) for stage in STAGES]
 
     def _submit(self, flight: _Flight) -> None:
         submit: Callable[..., Any] = self.pool.client.submit
@@ -235,8 +240,7 @@ class _Run:
     def _loss(self, flight: _Flight) -> Outcome | None:
         """Dask blames all that a lost worker had been given: see whether it was at work on this."""
         flight.losses += 1
-        for stage in STAGES:
-            attempts = Attempts(self.journal.work, flight.pair.name, stage)
+        for attempts in self._attempts_at(flight.pair):
             if reason := attempts.exhausted():
                 return _failed(flight.pair, reason)
         if flight.losses >= MAX_LOSSES:

@@ -98,5 +98,9 @@ def pool_of(sizing=WORKERS):
 
 def run(pairs, out, pool, **options):
     with open_journal(out, SETTINGS, 1) as journal:
-        options = {"fuse": fuse, **options}
-        return run_pairs(pairs, journal, FusionConfig(), OutputConfig(), pool, **options)
+        return run_with(journal, pairs, pool, **options)
+
+
+def run_with(journal, pairs, pool, **options):
+    options = {"fuse": fuse, **options}
+    return run_pairs(pairs, journal, FusionConfig(), OutputConfig(), pool, **options)

@@ -9,6 +9,7 @@ import pytest
 
 from refinefuse_med.batch import run
 from refinefuse_med.batch.cluster import Sizing
+from refinefuse_med.batch.journal import open_journal
 from refinefuse_med.batch.outcome import BatchResult, Outcome
 from refinefuse_med.batch.watcher import Stop, Watcher
 
@@ -99,6 +100,14 @@ def test_a_pair_that_fails_costs_only_itself_and_is_tried_twice(pool, tmp_path, 
     assert result.exit_status == 8
     assert light.tries(tmp_path / "out", bad) == 2
     assert not (tmp_path / "out" / bad.name).exists()
+
+
+def test_a_pair_that_comes_again_while_a_folder_is_watched_has_its_two_attempts(pool, tmp_path):
+    with open_journal(tmp_path / "out", light.SETTINGS, 1) as journal:
+        for _ in range(2):
+            result = light.run_with(journal, [light.pair(0, "raises")], pool)
+            assert result.outcomes[0].error.startswith("unexpected ValueError")
+    assert light.tries(tmp_path / "out", light.pair(0)) == 4
 
 
 def test_pairs_that_wait_their_turn_where_others_die_are_not_blamed(tmp_path):
