@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from refinefuse_med.errors import InputError
 from refinefuse_med.grid import LPS_FROM_RAS
 from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_napari import _texts as texts
@@ -16,6 +17,8 @@ from refinefuse_napari._work import Alignment, Outcome, Request, outcome_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+    from refinefuse_med.registration import Deformation
 
     Matrix = NDArray[np.float64]
 
@@ -80,10 +83,24 @@ def by_headers(request: Request, known: Alignment | None, monitor: Monitor = SIL
 def from_file(
     request: Request, known: Alignment | None, path: Path, monitor: Monitor = SILENT
 ) -> Outcome:
-    """Take a transform from an ITK file; it maps points of fixed to points of moving."""
-    from refinefuse_med.io import read_transform
+    """Take a transform from an ITK file, deformed or not; it maps points of fixed to moving.
 
-    return _place(request, read_transform(path), "from a file", monitor, volumes=known)
+    Raises
+    ------
+    InputError
+        No such transform, or a deformation that was laid over another scan.
+    """
+    from refinefuse_med.io import read_deformed
+    from refinefuse_med.registration import Deformation
+
+    matrix, before = read_deformed(path)
+    deformation = None
+    if before is not None:
+        try:
+            deformation = Deformation.from_itk(before)
+        except InputError as error:
+            raise InputError(error.what, where=path, hint=texts.NO_SPLINE) from error
+    return _place(request, matrix, "from a file", monitor, volumes=known, deformation=deformation)
 
 
 def by_landmarks(
@@ -151,13 +168,17 @@ def _place(
     volumes: Alignment | None,
     base: Alignment | None = None,
     judged: bool = True,
+    deformation: Deformation | None = None,
 ) -> Outcome:
     from refinefuse_med.pipeline import register_pair
     from refinefuse_med.registration import RegistrationResult, assess
+    from refinefuse_med.volume import grid_of
 
     monitor.update("resample", 0.0)
     fixed = volumes.pair.fixed if volumes else to_volume(request.anatomical, monitor)
     moving = volumes.moving if volumes else to_volume(request.functional, monitor)
+    if deformation is not None and not deformation.runs_along(grid_of(fixed)):
+        raise InputError("the deformation is of another scan", hint=texts.NO_SPLINE)
     config = request.config.registration
     if judged:
         registration = assess(fixed, moving, matrix, config, monitor, method=method)
@@ -165,5 +186,8 @@ def _place(
         registration = RegistrationResult(
             method, "suspect", {}, matrix, 0.0, (texts.NOT_JUDGED,), start="given"
         )
+    if deformation is not None:
+        warnings = (*registration.warnings, texts.RIGID_PART_JUDGED)
+        registration = replace(registration, deformation=deformation, warnings=warnings)
     pair = register_pair(fixed, moving, config, monitor, registration)
     return outcome_of(Alignment(request, moving, pair, given=True, base=base, judged=judged))

@@ -17,6 +17,7 @@ _HOMES = {
     "AtomicFolder": "refinefuse_med.io.atomic",
     "pair_landmarks": "refinefuse_med.io.landmarks",
     "read_landmarks": "refinefuse_med.io.landmarks",
+    "read_deformed": "refinefuse_med.io.transform",
     "read_itk_transform": "refinefuse_med.io.transform",
     "read_transform": "refinefuse_med.io.transform",
     "render_alignment": "refinefuse_med.io.preview",
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from refinefuse_med.io.record import write_json as write_json
     from refinefuse_med.io.report import write_report as write_report
     from refinefuse_med.io.sidecar import write_sidecar as write_sidecar
+    from refinefuse_med.io.transform import read_deformed as read_deformed
     from refinefuse_med.io.transform import read_itk_transform as read_itk_transform
     from refinefuse_med.io.transform import read_transform as read_transform
     from refinefuse_med.io.transform import write_displacement as write_displacement

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
     _Array = NDArray[np.float64]
 
-__all__ = ["read_itk_transform", "read_transform", "write_displacement", "write_transform"]
+__all__ = [
+    "matrix_of",
+    "read_deformed",
+    "read_itk_transform",
+    "read_transform",
+    "write_displacement",
+    "write_transform",
+]
 
 _RIGID_TOLERANCE: Final = 1e-12
 """How well three angles must give back the matrix; 1e-12 is 1e-9 mm a metre away."""
@@ -172,6 +179,44 @@ def read_transform(path: str | Path) -> _Array:
         raise InputError(
             "is not a linear transform", where=path, hint="register --apply takes it all the same"
         )
+    return matrix_of(transform)
+
+
+def read_deformed(path: str | Path) -> tuple[_Array, sitk.Transform | None]:
+    """Read what `write_transform` wrote: a matrix, and what comes before it.
+
+    Returns
+    -------
+    array, shape (4, 4)
+        As of `read_transform`.
+    SimpleITK.Transform or None
+        Of points of fixed, before the matrix; None where the file holds a linear transform.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or is not a linear transform with at most one other before it.
+    """
+    transform = read_itk_transform(path)
+    if transform.IsLinear():
+        return matrix_of(transform), None
+    parts = [transform]
+    if isinstance(transform.Downcast(), sitk.CompositeTransform):
+        whole = sitk.CompositeTransform(transform)
+        parts = [whole.GetNthTransform(n) for n in range(whole.GetNumberOfTransforms())]
+    # ITK applies the last one first.
+    linear, last = parts[:-1], parts[-1]
+    if len(linear) > 1 or not all(part.IsLinear() for part in linear) or last.IsLinear():
+        raise InputError(
+            "is not a matrix after one deformation",
+            where=path,
+            hint="register --apply takes it all the same",
+        )
+    return (matrix_of(linear[0]) if linear else np.eye(4)), last
+
+
+def matrix_of(transform: sitk.Transform) -> _Array:
+    """The matrix of a linear transform, shape (4, 4), LPS millimetres."""
     matrix = np.eye(4)
     matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
     for axis, point in enumerate(_LEVER_MM * np.eye(3)):

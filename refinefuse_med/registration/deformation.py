@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from refinefuse_med.errors import InputError
 from refinefuse_med.grid import Grid
 from refinefuse_med.registration.pose import Matrix, mapped
 
@@ -89,7 +90,7 @@ class Deformation:
         """
         to_lattice = self.from_lps @ grid.affine_lps
         steps = np.diag(to_lattice[:3, :3])
-        if not np.allclose(to_lattice[:3, :3], np.diag(steps), atol=1e-6):
+        if not self.runs_along(grid):
             raise ValueError("the grid does not run along the lattice")
         i, j, k = (
             _weights(start + step * np.arange(count), size, _cubic)
@@ -141,6 +142,34 @@ class Deformation:
         # ITK counts the first axis fastest.
         transform.SetParameters(self.coefficients.transpose(0, 3, 2, 1).ravel().tolist())
         return transform
+
+    @classmethod
+    def from_itk(cls, transform: sitk.Transform) -> Deformation:
+        """What `itk` made, or read from a file.
+
+        Raises
+        ------
+        InputError
+            Not a cubic B-spline in three dimensions.
+        """
+        import SimpleITK as sitk
+
+        plain = transform.Downcast()
+        if not isinstance(plain, sitk.BSplineTransform) or plain.GetOrder() != 3:
+            raise InputError("is not a cubic B-spline")
+        mesh = np.asarray(plain.GetTransformDomainMeshSize())
+        sides = np.asarray(plain.GetTransformDomainPhysicalDimensions()) / mesh
+        lattice = np.eye(4)
+        lattice[:3, :3] = np.reshape(plain.GetTransformDomainDirection(), (3, 3)) * sides
+        # The domain begins at control point 1.
+        lattice[:3, 3] = plain.GetTransformDomainOrigin() - lattice[:3, :3].sum(axis=1)
+        stored = np.reshape(plain.GetParameters(), (3, *(mesh[::-1] + 3)))
+        return cls(np.ascontiguousarray(stored.transpose(0, 3, 2, 1)), lattice)
+
+    def runs_along(self, grid: Grid) -> bool:
+        """Whether a grid has the axes of the lattice, as that which it was laid over has."""
+        turn = (self.from_lps @ grid.affine_lps)[:3, :3]
+        return bool(np.allclose(turn, np.diag(np.diag(turn)), atol=1e-6))
 
     def inverse_itk(self) -> sitk.DisplacementFieldTransform:
         """The way back, as an ITK transform: a field over the domain, found by iteration.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -12,6 +14,9 @@ from napari.layers import Layer
 
 from refinefuse_med.config import FusionConfig
 from refinefuse_med.errors import InputError
+from refinefuse_med.io import write_transform
+from refinefuse_med.pipeline import register_pair
+from refinefuse_med.volume import grid_of
 from refinefuse_napari._bridge import image_layer, snapshot
 from refinefuse_napari._place import (
     Nudge,
@@ -139,3 +144,43 @@ def test_what_is_placed_by_hand_is_judged_afterwards(request_):
         moved.alignment.pair.registration.matrix_fixed_to_moving_lps,
     )
     assert (judged.alignment.pair.registered == moved.alignment.pair.registered).all()
+
+
+@pytest.fixture
+def bent(pair, turned):
+    """A rigid pose after a smooth deformation over the fixed grid."""
+    from refinefuse_med.registration.deformation import Deformation, lattice_over
+
+    flat = lattice_over(grid_of(pair[0]), 20)
+    size = flat.coefficients.shape
+    return Deformation(np.random.default_rng(0).normal(scale=2, size=size), flat.lattice_lps)
+
+
+def test_a_deformed_alignment_is_loaded_as_it_was_saved(pair, request_, turned, bent, tmp_path):
+    near = np.eye(4)
+    near[:3, 3] = (2, -1, 1)
+    plain = by_headers(request_, None).alignment
+    registration = replace(
+        plain.pair.registration, matrix_fixed_to_moving_lps=near, deformation=bent
+    )
+    pair_of = register_pair(plain.pair.fixed, plain.moving, known=registration)
+    saved = replace(plain, pair=pair_of)
+    save_transform(saved, tmp_path / "bent.tfm")
+    loaded = from_file(request_, None, tmp_path / "bent.tfm")
+    there = loaded.alignment.pair
+    assert loaded.alignment.is_deformed
+    np.testing.assert_allclose(there.registration.matrix_fixed_to_moving_lps, near, atol=1e-9)
+    np.testing.assert_allclose(there.registration.deformation.coefficients, bent.coefficients)
+    np.testing.assert_allclose(
+        there.registration.deformation.lattice_lps, bent.lattice_lps, atol=1e-9
+    )
+    np.testing.assert_allclose(there.registered, pair_of.registered, atol=1e-5)
+    assert (there.field_of_view == pair_of.field_of_view).all()
+    assert any("rigid part" in warning for warning in loaded.warnings)
+
+
+def test_a_deformation_of_another_scan_is_refused(pair, request_, bent, tmp_path):
+    write_transform(np.eye(4), tmp_path / "bent.tfm", before=bent.itk())
+    swapped = Request(request_.functional, request_.anatomical, request_.config)
+    with pytest.raises(InputError, match="of another scan"):
+        from_file(swapped, None, tmp_path / "bent.tfm")
