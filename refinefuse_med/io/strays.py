@@ -147,6 +147,9 @@ class _Group:
         self.files = files
         self._names = {PurePosixPath(file.name) for file in files}
         self._folders = {name.parent for name in self._names}
+        # Where each image has a folder of its own, so has the damaged one.
+        apart = len(self._folders) == len(self._names) > 1
+        self._folder_forms = {_form(str(f)) for f in self._folders} if apart else set()
         self._suffixes = {name.suffix.lower() for name in self._names}
         self._forms = {_form(name.name) for name in self._names}
         self._numbers: dict[_Key, set[int]] = defaultdict(set)
@@ -155,7 +158,10 @@ class _Group:
 
     def may_hold(self, file: _Damaged) -> bool:
         """Whether a file of the same folder is made or named as those of the group are."""
-        if file.path in self._names or file.path.parent not in self._folders:
+        folder = file.path.parent
+        if file.path in self._names or not (
+            folder in self._folders or _form(str(folder)) in self._folder_forms
+        ):
             return False
         header = self.files[0].header
         if any(file.remains.get(name) not in (None, text(header, name)) for name in CONSTANT):

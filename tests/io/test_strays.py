@@ -158,6 +158,18 @@ def test_other_files_cost_nothing(tmp_path, name):
     assert "damaged" not in read(tmp_path / "in", None)
 
 
+@pytest.mark.parametrize("content", [b"", bytes(900), "cut"])
+def test_a_slice_in_a_folder_of_its_own_is_missed_too(tmp_path, content):
+    paths = write(tmp_path / "in", Scan(orientation=AXIAL), [f"{k}" for k in range(6)])
+    for number, path in enumerate(paths):
+        home = tmp_path / "in" / f"IM{number}"
+        home.mkdir()
+        if number == 5:
+            path.write_bytes(path.read_bytes()[:300] if content == "cut" else content)
+        path.rename(home / "image.dcm")
+    assert "damaged file lies among the slices" in refused(tmp_path / "in", None)
+
+
 def test_a_link_to_a_slice_that_was_not_fetched_is_a_slice_that_lacks(tmp_path):
     paths = write(tmp_path / "in", Scan(orientation=AXIAL), [f"IM{k}.dcm" for k in range(6)])
     paths[-1].unlink()
