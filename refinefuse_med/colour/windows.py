@@ -111,7 +111,7 @@ def apply_window(data: torch.Tensor, window: tuple[float, float]) -> torch.Tenso
 
 def _sample(volume: MetaTensor, mask: torch.Tensor | None) -> Values:
     """Draw at most `_MAX_SAMPLES` values, always the same ones, to take percentiles of."""
-    values = volume.as_tensor()[0].cpu()
+    values = volume.as_tensor()[0].detach().cpu()
     if mask is not None and bool(mask.any()):
         # With NumPy, which makes no list of the places: 24 bytes for each.
         inside = mask.as_subclass(torch.Tensor).cpu().numpy()

@@ -82,7 +82,7 @@ class FuseVolumes(Transform):
         field_of_view: torch.Tensor | None = None,
     ) -> FusedPicture:
         """As the call, with the contribution of either scan, the windows and the palette."""
-        seen = require_pair(anatomical, functional, field_of_view)
+        anatomical, functional, seen = require_pair(anatomical, functional, field_of_view)
         picture = fuse_registered(anatomical, functional, seen, self.colour, self.engine)
         with_history_of(anatomical, picture.fused)
         return picture

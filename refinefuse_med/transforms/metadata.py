@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from monai.data import MetaTensor
+from monai.transforms import apply_pending
 
 from refinefuse_med.errors import GeometryError, InputError
 from refinefuse_med.volume import grid_of, require_scalar
@@ -15,7 +16,10 @@ __all__ = ["require_geometry", "require_pair", "with_history_of"]
 
 
 def require_geometry(volume: Any) -> MetaTensor:
-    """Return a volume that says where its voxels lie.
+    """Return a volume that says where its voxels lie, with what is pending of it done.
+
+    MONAI's lazy transforms leave their work to the next one, which `Compose` sees to, and a
+    direct call does not. Gradients end here.
 
     Raises
     ------
@@ -27,13 +31,16 @@ def require_geometry(volume: Any) -> MetaTensor:
             f"a {type(volume).__name__} says nothing of where its voxels lie",
             hint="give a MetaTensor, such as LoadVolume or make_volume make",
         )
-    return volume
+    if volume.pending_operations:
+        # Of a copy: what is pending is taken off the volume that it is applied to.
+        volume, _ = apply_pending(volume.clone())
+    return volume.detach() if volume.requires_grad else volume
 
 
 def require_pair(
     anatomical: Any, functional: Any, field_of_view: torch.Tensor | None
-) -> torch.Tensor:
-    """Check that two volumes can be fused, and give the field of view, bool (I, J, K).
+) -> tuple[MetaTensor, MetaTensor, torch.Tensor]:
+    """Check that two volumes can be fused; give them, and the field of view, bool (I, J, K).
 
     Raises
     ------
@@ -42,17 +49,18 @@ def require_pair(
     GeometryError
         The two do not lie on one grid.
     """
+    anatomical, functional = (require_geometry(volume) for volume in (anatomical, functional))
     for volume in (anatomical, functional):
-        require_scalar(require_geometry(volume))
+        require_scalar(volume)
     if not grid_of(anatomical).same_as(grid_of(functional)):
         raise GeometryError(
             "the two volumes do not lie on one grid", hint="register them first (CoRegister)"
         )
     shape = tuple(anatomical.shape[1:])
     if field_of_view is None:
-        return torch.ones(shape, dtype=torch.bool)
+        return anatomical, functional, torch.ones(shape, dtype=torch.bool)
     mask = torch.as_tensor(field_of_view).as_subclass(torch.Tensor)
-    return mask.reshape(shape).bool()
+    return anatomical, functional, mask.reshape(shape).bool()
 
 
 def with_history_of(source: MetaTensor, result: MetaTensor) -> MetaTensor:

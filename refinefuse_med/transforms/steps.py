@@ -66,7 +66,7 @@ class PrepareFusion(Transform):
         GeometryError
             The two do not lie on one grid.
         """
-        seen = require_pair(anatomical, functional, field_of_view)
+        anatomical, functional, seen = require_pair(anatomical, functional, field_of_view)
         shown = show_pair(anatomical, functional, seen, self.colour)
         image = torch.stack([shown.grey, shown.luminance])
         meta = anatomical.meta

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Compose, MapTransform, Spacingd, Transform
+from monai.transforms import Compose, Flip, MapTransform, Spacingd, Transform
 from monai.utils import TransformBackends
 
 from refinefuse_med import transforms
@@ -27,6 +27,7 @@ from refinefuse_med.transforms import (
     FuseVolumes,
     FuseVolumesd,
     LoadVolumed,
+    PrepareFusion,
     SaveFused,
     SaveFusedd,
 )
@@ -203,3 +204,27 @@ def test_each_key_may_name_its_volume_of_several(tmp_path, oblique):
     load = LoadVolumed(["first", "second"], series_uid=["#1", "#2"])
     loaded = load({"first": tmp_path / "frames.nii", "second": tmp_path / "frames.nii"})
     assert [float(loaded[key].max()) for key in ("first", "second")] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("transform", [FuseVolumes(engine={"device": "cpu"}), PrepareFusion()])
+def test_what_is_pending_is_done_and_stays_pending_in_the_users_volume(head_pair, transform):
+    anatomical, functional = head_pair
+    functional = CoRegister(method="none")(anatomical, functional).registered
+    turned = [Flip(spatial_axis=0, lazy=False)(volume) for volume in (anatomical, functional)]
+    lazy = [Flip(spatial_axis=0, lazy=True)(volume) for volume in (anatomical, functional)]
+    expected, found = transform(*turned), transform(*lazy)
+    if isinstance(expected, tuple):
+        expected, found = expected[0], found[0]
+    assert torch.equal(found.as_tensor(), expected.as_tensor())
+    np.testing.assert_allclose(found.affine, expected.affine)
+    assert [len(volume.pending_operations) for volume in lazy] == [1, 1]
+
+
+def test_gradients_end_at_a_transform(head_pair):
+    anatomical, functional = head_pair
+    functional = CoRegister(method="none")(anatomical, functional).registered
+    fuse = FuseVolumes(engine={"device": "cpu"})
+    expected = fuse(anatomical, functional)
+    result = fuse(*(v.clone().requires_grad_() for v in (anatomical, functional)))
+    assert torch.equal(result.as_tensor(), expected.as_tensor())
+    assert not result.requires_grad
