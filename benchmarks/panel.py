@@ -329,6 +329,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--memory", type=int, nargs=3, metavar=("I", "J", "K"))
     arguments = parser.parse_args()
+    # The thread that watches the window must not collect what is Qt's (see `_collector`).
+    gc.disable()
     if arguments.memory:
         memory(tuple(arguments.memory))
         return
