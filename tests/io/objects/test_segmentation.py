@@ -84,7 +84,9 @@ def test_what_are_no_labels_is_refused(tmp_path, oblique, values, said):
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
 @pytest.mark.parametrize(
-    "make", [mr_source, ct_source, enhanced_source, lambda grid: NIFTI], ids=str
+    "make",
+    [mr_source, ct_source, enhanced_source, lambda grid: NIFTI],
+    ids=["mr", "ct", "enhanced", "nifti"],
 )
 def test_validator_finds_no_error(tmp_path, oblique, make):
     path = write_segmentation(labels(oblique), make(Grid(SHAPE, oblique)), tmp_path / "a.dcm")
