@@ -16,15 +16,16 @@ anatomical scan, beside the same fusion by the library without a window.
 from __future__ import annotations
 
 import argparse
+import atexit
 import gc
-import sys
+import signal
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
+from types import CodeType, FrameType
 
 import numpy as np
 
@@ -34,22 +35,30 @@ ROW = "{:<34}{:>9}{:>12}   {}"
 
 
 class Heart:
-    """Beats in the main thread, and notes when it was late and what the thread was at."""
+    """Beats in the main thread, and notes when it was late and what the thread was at.
+
+    An alarm, which Python answers in the main thread, looks at the stack. Another thread that did
+    would hold its frames for a moment, and now and then let go of what is Qt's: a crash.
+    """
 
     def __init__(self) -> None:
         from qtpy.QtCore import Qt, QTimer
-        from qtpy.QtWidgets import QApplication
 
         self.last = time.perf_counter()
         self.gaps: list[tuple[float, str]] = []
         self._seen = ""
-        self._main = threading.main_thread().ident or 0
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._beat)
         self._timer.start(BEAT_MS)
-        QApplication.instance().aboutToQuit.connect(self._timer.stop)
-        threading.Thread(target=self._watch, daemon=True).start()
+        atexit.register(self.stop)
+        signal.signal(signal.SIGALRM, self._look)
+        signal.setitimer(signal.ITIMER_REAL, LATE_S / 2, LATE_S / 2)
+
+    @staticmethod
+    def stop() -> None:
+        """Look no more."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _beat(self) -> None:
         now = time.perf_counter()
@@ -58,12 +67,9 @@ class Heart:
             self.gaps.append((gap, self._seen))
         self._seen, self.last = "", now
 
-    def _watch(self) -> None:
-        while threading.main_thread().is_alive():
-            time.sleep(LATE_S / 2)
-            frame = sys._current_frames().get(self._main)
-            if frame is not None and time.perf_counter() - self.last > LATE_S:
-                self._seen = _who(frame) or self._seen
+    def _look(self, _: int, frame: FrameType | None) -> None:
+        if time.perf_counter() - self.last > LATE_S:
+            self._seen = _who(frame) or self._seen
 
     def begin(self) -> None:
         """Forget what was late so far."""
@@ -75,21 +81,23 @@ class Heart:
         return max(self.gaps, default=(0.0, ""))
 
 
-def _who(frame) -> str:
-    stack = traceback.extract_stack(frame)
-    ours = [f for f in stack if "refinefuse_" in f.filename]
-    inner = [f for f in stack if "site-packages/napari" in f.filename]
-    if not ours:
-        return f"napari: {_place(inner[-1])}" if inner else ""
-    if stack[-1] is ours[-1]:
-        return f"ours: {_place(ours[-1])}"
-    if inner and stack.index(inner[-1]) > stack.index(ours[-1]):
-        return f"napari ({_place(inner[-1])}), called by {_place(ours[-1])}"
-    return f"ours: {_place(ours[-1])} -> {_place(stack[-1])}"
+def _who(frame: FrameType | None) -> str:
+    codes = [each.f_code for each, _ in traceback.walk_stack(frame)][::-1]
+    ours, napari = (
+        max((i for i, code in enumerate(codes) if part in code.co_filename), default=-1)
+        for part in ("refinefuse_", "site-packages/napari")
+    )
+    if ours < 0:
+        return "" if napari < 0 else f"napari: {_place(codes[napari])}"
+    if ours == len(codes) - 1:
+        return f"ours: {_place(codes[ours])}"
+    if napari > ours:
+        return f"napari ({_place(codes[napari])}), called by {_place(codes[ours])}"
+    return f"ours: {_place(codes[ours])} -> {_place(codes[-1])}"
 
 
-def _place(frame: traceback.FrameSummary) -> str:
-    return f"{Path(frame.filename).stem}.{frame.name}"
+def _place(code: CodeType) -> str:
+    return f"{Path(code.co_filename).stem}.{code.co_name}"
 
 
 def live(seconds: float) -> None:
@@ -329,8 +337,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--memory", type=int, nargs=3, metavar=("I", "J", "K"))
     arguments = parser.parse_args()
-    # The thread that watches the window must not collect what is Qt's (see `_collector`).
-    gc.disable()
     if arguments.memory:
         memory(tuple(arguments.memory))
         return
