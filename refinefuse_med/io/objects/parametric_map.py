@@ -16,13 +16,11 @@ from pydicom.uid import ParametricMapStorage
 from refinefuse_med import __version__
 from refinefuse_med.io.objects.codes import unit_of
 from refinefuse_med.io.objects.derived import derive_series, derive_study
+from refinefuse_med.io.objects.framed import complete, framed_arguments
 from refinefuse_med.io.objects.references import (
-    derivation_image,
-    list_references,
     source_images,
 )
-from refinefuse_med.io.objects.slices import planes_of, save_instance
-from refinefuse_med.io.objects.stand_in import stand_in
+from refinefuse_med.io.objects.slices import save_instance
 from refinefuse_med.io.objects.uids import new_uid
 from refinefuse_med.volume import Grid, Keys, SourceHeader, get_meta, grid_of, modality_of
 
@@ -131,19 +129,8 @@ def write_parametric_map(
     values = np.ascontiguousarray(values, dtype=np.float32)
     units = get_meta(volume, Keys.UNITS) or "a.u."
     instance = _build(values, grid, series, content, units, window)
-    # highdicom takes patient and study from an image; ours stand in the series, which knows more.
-    instance.update(series)
     sources = source_images(grid, source, functional, matrix_fixed_to_moving_lps)
-    for k, groups in enumerate(instance.PerFrameFunctionalGroupsSequence):
-        groups.pop("DerivationImageSequence", None)
-        if derived := derivation_image(sources, k, content.code):
-            groups.DerivationImageSequence = derived
-    for keyword in ("SourceImageSequence", "ReferencedSeriesSequence"):
-        instance.pop(keyword, None)
-    if sources.spares_frames:
-        sources.add_all_to(instance)
-    if sources.first is not None:
-        list_references(instance, (source, functional))
+    complete(instance, series, sources, content.code, (source, functional))
     return save_instance(instance, Path(path))
 
 
@@ -158,12 +145,6 @@ def _build(
     import highdicom as hd
 
     low, high = window or (float(values.min()), float(values.max()))
-    planes = planes_of(grid)
-    position = [
-        hd.PlanePositionSequence("PATIENT", [float(v) for v in p.ImagePositionPatient])
-        for p in planes
-    ]
-    first = planes[0]
     mapping = hd.pm.RealWorldValueMapping(
         lut_label=content.label,
         lut_explanation=units,
@@ -173,16 +154,7 @@ def _build(
         intercept=0.0,
     )
     return hd.pm.ParametricMap(
-        source_images=[stand_in(series, first, values.shape[1:])],
         pixel_array=values,
-        series_instance_uid=series.SeriesInstanceUID,
-        series_number=max(1, series.SeriesNumber),
-        sop_instance_uid=series.SOPInstanceUID,
-        instance_number=1,
-        manufacturer=series.Manufacturer,
-        manufacturer_model_name=series.ManufacturerModelName,
-        software_versions=series.SoftwareVersions,
-        device_serial_number=series.DeviceSerialNumber,
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],
         voi_lut_transformations=[
@@ -194,13 +166,5 @@ def _build(
         ],
         content_label=content.label,
         content_description=content.description,
-        pixel_measures=hd.PixelMeasuresSequence(
-            pixel_spacing=[float(v) for v in first.PixelSpacing],
-            slice_thickness=float(first.SliceThickness),
-            spacing_between_slices=float(first.SpacingBetweenSlices),
-        ),
-        plane_orientation=hd.PlaneOrientationSequence(
-            "PATIENT", [float(v) for v in first.ImageOrientationPatient]
-        ),
-        plane_positions=position,
+        **framed_arguments(series, grid, values.shape[1:]),
     )

@@ -16,13 +16,11 @@ from refinefuse_med import __version__
 from refinefuse_med.errors import InputError
 from refinefuse_med.io.elements import numbers
 from refinefuse_med.io.objects.derived import derive_series, derive_study
+from refinefuse_med.io.objects.framed import complete, framed_arguments
 from refinefuse_med.io.objects.references import (
-    derivation_image,
-    list_references,
     source_images,
 )
 from refinefuse_med.io.objects.slices import planes_of, save_instance
-from refinefuse_med.io.objects.stand_in import stand_in
 from refinefuse_med.io.objects.uids import new_uid
 from refinefuse_med.volume import Grid, SourceHeader, grid_of
 
@@ -94,22 +92,18 @@ def write_segmentation(
     )
     series.SOPInstanceUID = new_uid(series.SeriesInstanceUID, 0)
     instance = _build(segments, [_name(n, names) for n in found], grid, series, description)
-    # highdicom takes patient and study from an image; ours stand in the series, which knows more.
-    instance.update(series)
     nothing = SourceHeader("array")
     # Labels on a grid of their own refer to all slices within reach.
     own, others = (source, nothing) if _is_grid_of(grid, source) else (nothing, source)
     sources = source_images(grid, own, others, np.eye(4))
-    for groups in instance.PerFrameFunctionalGroupsSequence:
-        groups.pop("DerivationImageSequence", None)
-        if derived := derivation_image(sources, _slice_of(groups, grid), codes.DCM.Segmentation):
-            groups.DerivationImageSequence = derived
-    for keyword in ("SourceImageSequence", "ReferencedSeriesSequence"):
-        instance.pop(keyword, None)
-    if sources.spares_frames:
-        sources.add_all_to(instance)
-    if sources.first is not None:
-        list_references(instance, [source])
+    complete(
+        instance,
+        series,
+        sources,
+        codes.DCM.Segmentation,
+        [source],
+        lambda _, groups: _slice_of(groups, grid),
+    )
     # Which side is for the segments to tell: dciodvfy wants none of the series.
     instance.pop("Laterality", None)
     return save_instance(instance, Path(path))
@@ -140,10 +134,7 @@ def _build(
 ) -> Any:
     import highdicom as hd
 
-    planes = planes_of(grid)
-    first = planes[0]
     return hd.seg.Segmentation(
-        source_images=[stand_in(series, first, segments.shape[1:])],
         pixel_array=segments,
         segmentation_type="BINARY",
         segment_descriptions=[
@@ -156,28 +147,9 @@ def _build(
             )
             for number, name in enumerate(names, start=1)
         ],
-        series_instance_uid=series.SeriesInstanceUID,
-        series_number=max(1, series.SeriesNumber),
-        sop_instance_uid=series.SOPInstanceUID,
-        instance_number=1,
-        manufacturer=series.Manufacturer,
-        manufacturer_model_name=series.ManufacturerModelName,
-        software_versions=series.SoftwareVersions,
-        device_serial_number=series.DeviceSerialNumber,
         content_label="LABELS",
         content_description=description[:64],
-        pixel_measures=hd.PixelMeasuresSequence(
-            pixel_spacing=[float(v) for v in first.PixelSpacing],
-            slice_thickness=float(first.SliceThickness),
-            spacing_between_slices=float(first.SpacingBetweenSlices),
-        ),
-        plane_orientation=hd.PlaneOrientationSequence(
-            "PATIENT", [float(v) for v in first.ImageOrientationPatient]
-        ),
-        plane_positions=[
-            hd.PlanePositionSequence("PATIENT", [float(v) for v in p.ImagePositionPatient])
-            for p in planes
-        ],
+        **framed_arguments(series, grid, segments.shape[1:]),
     )
 
 
