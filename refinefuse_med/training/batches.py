@@ -8,7 +8,7 @@ from torch import Tensor
 
 from refinefuse_med.errors import InputError
 from refinefuse_med.training.augment import Picture, augment_pair, random_crop
-from refinefuse_med.training.config import TrainingConfig
+from refinefuse_med.training.config import AugmentConfig, TrainingConfig
 from refinefuse_med.training.pairs import SlicePair
 from refinefuse_med.training.simulated import TemplateSlices, add_lesion, simulate_pair
 
@@ -38,7 +38,8 @@ class BatchSource:
         )
         drawn = np.array([shares.get(modality, 1.0) for modality in sorted(self.real)])
         self._chances = drawn / drawn.sum()
-        self.templates = TemplateSlices.load() if config.data.simulated else None
+        simulating = config.data.simulated or (config.finish.share and config.finish.simulated)
+        self.templates = TemplateSlices.load() if simulating else None
         if not self.real and config.data.simulated < 1:
             raise InputError("every patient is held out for validation: nothing to train on")
 
@@ -49,13 +50,16 @@ class BatchSource:
         """
         generator = np.random.default_rng([self.config.seed, step])
         twins = self.config.data.twins
-        drawn = [self._draw(generator) for _ in range(self.config.batch_size - twins)]
+        variation = self.config.variation(step)
+        drawn = [self._draw(generator, *variation) for _ in range(self.config.batch_size - twins)]
         drawn += [add_lesion(*pair, generator) for pair in drawn[:twins]]
         a, f = (torch.from_numpy(np.stack(side)[:, None]) for side in zip(*drawn, strict=True))
         return a, f
 
-    def _draw(self, generator: np.random.Generator) -> tuple[Picture, Picture]:
-        if self.templates is not None and generator.random() < self.config.data.simulated:
+    def _draw(
+        self, generator: np.random.Generator, simulated: float, augment: AugmentConfig
+    ) -> tuple[Picture, Picture]:
+        if self.templates is not None and generator.random() < simulated:
             a, f = simulate_pair(self.templates, generator)
         else:
             # By their shares, however many slices each modality has.
@@ -64,4 +68,4 @@ class BatchSource:
             grey_a, grey_f = pairs[generator.integers(len(pairs))]
             a, f = (x.astype(np.float32) / np.float32(255) for x in (grey_a, grey_f))
         a, f = random_crop(a, f, self.config.data.crop, generator)
-        return augment_pair(a, f, self.config.augment, generator)
+        return augment_pair(a, f, augment, generator)

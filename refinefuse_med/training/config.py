@@ -13,7 +13,14 @@ from refinefuse_med.errors import UsageError
 from refinefuse_med.network.architecture import Architecture
 from refinefuse_med.network.losses import LossWeights
 
-__all__ = ["AugmentConfig", "DataConfig", "OptimiserConfig", "TrainingConfig", "load_config"]
+__all__ = [
+    "AugmentConfig",
+    "DataConfig",
+    "FinishConfig",
+    "OptimiserConfig",
+    "TrainingConfig",
+    "load_config",
+]
 
 Modality = Literal["MRI-CT", "MRI-PET", "MRI-SPECT"]
 
@@ -60,6 +67,18 @@ class AugmentConfig(_Recipe):
     )
 
 
+class FinishConfig(_Recipe):
+    """The end of the run, on pairs nearer to those that are fused in use.
+
+    Variation teaches what does not matter, and makes careful: shown ever less sharp, shifted or
+    noisy pairs, a network fuses sharp ones as if they were. The last steps take that back.
+    """
+
+    share: float = Field(0.0, ge=0.0, le=1.0, description="of the steps, at the end")
+    simulated: float = Field(0.25, ge=0.0, le=1.0, description="share of simulated pairs")
+    augment: AugmentConfig = AugmentConfig()
+
+
 class OptimiserConfig(_Recipe):
     """AdamW with linear warm-up and cosine decay."""
 
@@ -88,7 +107,14 @@ class TrainingConfig(_Recipe):
     loss: LossWeights = LossWeights()
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
+    finish: FinishConfig = FinishConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
+
+    def variation(self, step: int) -> tuple[float, AugmentConfig]:
+        """Share of simulated pairs at a step, counted from 0, and how pairs are varied."""
+        if step >= round(self.steps * (1 - self.finish.share)):
+            return self.finish.simulated, self.finish.augment
+        return self.data.simulated, self.augment
 
     def record(self) -> dict[str, Any]:
         """Give the recipe, fit for JSON, without the place of the data on this machine."""

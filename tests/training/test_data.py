@@ -8,7 +8,12 @@ import pytest
 from refinefuse_med.errors import InputError
 from refinefuse_med.training.augment import augment_pair, random_crop
 from refinefuse_med.training.batches import BatchSource
-from refinefuse_med.training.config import AugmentConfig, DataConfig, TrainingConfig
+from refinefuse_med.training.config import (
+    AugmentConfig,
+    DataConfig,
+    FinishConfig,
+    TrainingConfig,
+)
 from refinefuse_med.training.pairs import find_pairs, split_by_case
 from refinefuse_med.training.simulated import TemplateSlices, simulate_pair
 
@@ -119,3 +124,19 @@ def test_twins_differ_by_a_lesion_in_one_source_alone(recipe: TrainingConfig) ->
         sources_changed.add(changed)
         assert 0 <= float(min(a.min(), f.min())) <= float(max(a.max(), f.max())) <= 1
     assert {(True, False), (False, True)} <= sources_changed
+
+
+def test_the_last_steps_draw_with_the_variation_of_the_finish(recipe: TrainingConfig) -> None:
+    data = recipe.data.model_copy(update={"simulated": 0.0})
+    noisy = AugmentConfig(gamma=0, gain=0, shift_chance=0, noise=0.2, noise_chance=1, cut_chance=0)
+    finish = FinishConfig(share=0.25, simulated=0.0, augment=PLAIN)
+    config = recipe.model_copy(
+        update={"data": data, "augment": noisy, "finish": finish, "steps": 8}
+    )
+    source = BatchSource(config, find_pairs(data))
+
+    def in_grey_values(step: int) -> bool:
+        grey = 255 * source(step)[0].numpy()
+        return bool(np.allclose(grey, np.rint(grey), atol=1e-3))
+
+    assert [in_grey_values(step) for step in range(8)] == [False] * 6 + [True] * 2
