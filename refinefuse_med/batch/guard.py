@@ -40,13 +40,15 @@ log = logging.getLogger(__name__)
 def guarded(job: Job, stage: Stage, work: Callable[[Monitor], _T]) -> _T | Outcome:
     """Do the work on a pair, once more where it fails, and turn its failure into an outcome.
 
-    A pair whose earlier attempts at the stage ended with the worker is given up, as `Attempts`
-    tells.
+    A pair whose earlier attempts at the stage ended with the worker is given up, or left to be
+    tried alone, as `Attempts` tells.
     """
     start = time.perf_counter()
     attempts = Attempts(job.work, job.pair.name, stage)
     if reason := attempts.exhausted():
         return Outcome(job.pair.name, "failed", error=reason, exit_status=1)
+    if attempts.want_solitude() and not job.alone:
+        return Outcome(job.pair.name, "pending", error="to be tried alone")
     monitor = _monitor(job)
     for last in (False, True):
         try:

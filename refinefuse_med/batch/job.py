@@ -31,6 +31,8 @@ class Job:
         Most seconds for an attempt.
     topic : str
         Under which progress is told to the run; empty: not at all.
+    alone : bool
+        Whether no other pair is at work.
     """
 
     pair: Pair
@@ -39,3 +41,4 @@ class Job:
     work: Path
     timeout_s: float | None = None
     topic: str = ""
+    alone: bool = False

@@ -7,7 +7,7 @@ import queue
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from refinefuse_med.batch.attempts import Attempts
@@ -62,7 +62,8 @@ def run_pairs(
     """Fuse every pair that is not done, each into a folder of its own.
 
     A pair is begun when a worker is about to be free, so that no more volumes are in memory
-    than workers need. What a worker has written is moved to its place by this process alone.
+    than workers need. One whose workers were killed is put aside, and tried alone once no other
+    is left. What a worker has written is moved to its place by this process alone.
 
     Parameters
     ----------
@@ -118,6 +119,7 @@ class _Run:
         self.events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.flying: dict[str, _Flight] = {}
         self.waiting = deque(pair for pair in self.pairs if not self.journal.is_done(pair))
+        self.aside: deque[Job] = deque()
 
     def to_the_end(self) -> BatchResult:
         client = self.pool.client
@@ -125,7 +127,7 @@ class _Run:
         for watcher in self.watchers:
             watcher.begin(len(self.pairs), len(self.pairs) - len(self.waiting), self.pool)
         try:
-            while (self.waiting or self.flying) and not self.stop.at_once:
+            while (self.waiting or self.flying or self.aside) and not self.stop.at_once:
                 self._hand_out()
                 if not self.flying:
                     break
@@ -140,7 +142,11 @@ class _Run:
         return BatchResult(outcomes, self.stopped, self.stop.handing_out or self.stop.at_once)
 
     def _hand_out(self) -> None:
-        if not self.waiting or self.stop.handing_out or self.stopped:
+        if self.stop.handing_out or self.stopped:
+            return
+        if self.aside and not self.waiting and not self.flying:
+            self._fly(replace(self.aside.popleft(), alone=True))
+        if not self.waiting:
             return
         threads = sum(worker["nthreads"] for worker in self.pool.workers().values())
         # One more than can run, so that none waits for this process.
@@ -156,8 +162,11 @@ class _Run:
             )
             for attempts in self._attempts_at(pair):
                 attempts.forget()
-            self.flying[pair.name] = _Flight(job)
-            self._submit(self.flying[pair.name])
+            self._fly(job)
+
+    def _fly(self, job: Job) -> None:
+        self.flying[job.pair.name] = _Flight(job)
+        self._submit(self.flying[job.pair.name])
 
     def _attempts_at(self, pair: Pair) -> list[Attempts]:
         return [Attempts(self.journal.work, pair.name, stage) for stage in STAGES]
@@ -199,6 +208,8 @@ class _Run:
             return
         del self.flying[flight.pair.name]
         if outcome.status == "pending":
+            if any(attempts.want_solitude() for attempts in self._attempts_at(flight.pair)):
+                self._put_aside(flight.job)
             return
         try:
             self.journal.end(flight.pair, outcome)
@@ -209,10 +220,18 @@ class _Run:
         for watcher in self.watchers:
             watcher.outcome(outcome)
 
+    def _put_aside(self, job: Job) -> None:
+        name = job.pair.name
+        log.warning("%s: its worker was killed, twice: it is tried alone after the others", name)
+        self.aside.append(job)
+        for watcher in self.watchers:
+            watcher.stage(name, "waits for the others", 0.0)
+
     def _give_up(self, reason: str) -> None:
         """Begin no more: what hinders this pair would hinder all others."""
         self.stopped = self.stopped or reason
         self.waiting.clear()
+        self.aside.clear()
 
     def _hear(self) -> None:
         while not self.events.empty():

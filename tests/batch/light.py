@@ -54,7 +54,7 @@ def fuse(job, known=None):
             bytearray(3 * 10**9)
         if what == "fills the disk":
             raise OSError(28, "No space left on device")
-        if what == "dies":
+        if what == "dies" or (what == "dies beside others" and not job.alone):
             os.kill(os.getpid(), signal.SIGKILL)
         folder = job.work / job.pair.name
         folder.mkdir(exist_ok=True)

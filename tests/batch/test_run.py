@@ -87,7 +87,6 @@ def test_workers_have_their_share_of_threads_and_malloc_as_it_is(pool):
         ("fills the memory", "not enough memory; run fewer workers at a time with --jobs"),
         ("crashes", "lost its worker (Fatal Python error: Aborted) and was given up after 2"),
         ("reads at address 0", "lost its worker (Fatal Python error: Segmentation fault) and was"),
-        ("dies", "lost its worker (killed from outside, or for want of memory) and was given up"),
         ("hangs", "took longer than --timeout allows and was given up after 2 attempts"),
     ],
 )
@@ -100,6 +99,29 @@ def test_a_pair_that_fails_costs_only_itself_and_is_tried_twice(pool, tmp_path, 
     assert result.exit_status == 8
     assert light.tries(tmp_path / "out", bad) == 2
     assert not (tmp_path / "out" / bad.name).exists()
+
+
+def test_a_pair_whose_worker_is_killed_twice_beside_others_is_done_alone_when_they_are(
+    pool, tmp_path
+):
+    pairs = [light.pair(0, "dies beside others"), *(light.pair(n) for n in range(1, 6))]
+    result = light.run(pairs, tmp_path, pool)
+    assert result.exit_status == 0
+    assert light.tries(tmp_path, pairs[0]) == 3
+    lines = (tmp_path / ".batch" / "journal.jsonl").read_text().splitlines()
+    states = [json.loads(line) for line in lines if line]
+    ended = [line["name"] for line in states if line["status"] == "done"]
+    assert ended[-1] == pairs[0].name
+
+
+def test_a_pair_whose_worker_is_killed_also_when_it_is_alone_is_given_up(pool, tmp_path):
+    bad, *good = [light.pair(0, "dies"), light.pair(1), light.pair(2)]
+    result = light.run([bad, *good], tmp_path, pool)
+    assert [outcome.status for outcome in result.outcomes] == ["failed", "done", "done"]
+    assert result.outcomes[0].error.startswith(
+        "lost its worker 5 times (killed from outside, or for want of memory), also with no other"
+    )
+    assert light.tries(tmp_path, bad) == 5
 
 
 def test_a_pair_that_comes_again_while_a_folder_is_watched_has_its_two_attempts(pool, tmp_path):
@@ -116,7 +138,7 @@ def test_pairs_that_wait_their_turn_where_others_die_are_not_blamed(tmp_path):
     with light.pool_of(Sizing(cpu=1, gpu=0, threads=1, memory_bytes=2 * 10**9)) as pool:
         result = light.run(pairs, tmp_path, pool)
     assert [outcome.status for outcome in result.outcomes] == [*["failed"] * 3, "done"]
-    assert [light.tries(tmp_path, pair) for pair in pairs] == [2, 2, 2, 1]
+    assert [light.tries(tmp_path, pair) for pair in pairs[:3]] == [5, 5, 2]
     assert result.outcomes[2].error.startswith("not enough memory")
 
 
