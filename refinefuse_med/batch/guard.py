@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, TypeVar
 
 from refinefuse_med.batch.attempts import Attempts
@@ -76,17 +77,27 @@ def _failure(pair: Pair, error: Exception, seconds: float) -> Outcome:
         error = InputError(
             f"unexpected {type(error).__name__}: {said}", hint="see where with: refinefuse fuse -v"
         )
-    text = str(error)
-    for role, scan in (("anatomical", pair.anatomical), ("functional", pair.functional)):
-        text = text.replace(str(scan.path), role)  # folders are often named after patients
     return Outcome(
         pair.name,
         "failed",
-        error=text,
+        error=_without_names(error, pair),
         exit_status=error.exit_status if isinstance(error, RefineFuseError) else 1,
         seconds=round(seconds, 3),
         disk_full=disk_full,
     )
+
+
+def _without_names(error: Exception, pair: Pair) -> str:
+    """What an error says, with neither folders nor files, which are often named after patients."""
+    text = str(error)
+    where = getattr(error, "where", None)
+    for role, scan in (("anatomical", pair.anatomical), ("functional", pair.functional)):
+        for name in scan.files:
+            if where == Path(name).name:
+                text = text.replace(where, f"a file of {role}", 1)
+            text = text.replace(str(scan.path / name), f"a file of {role}")
+        text = text.replace(str(scan.path), role)
+    return text
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -44,6 +44,8 @@ class Scan:
         As in the header. Shown only where the user asked for it.
     allow_gaps : bool
         Interpolate slices that it lacks.
+    beside : tuple of str
+        Warnings about damaged files that are none of its own.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class Scan:
     description: str = ""
     allow_gaps: bool = False
     files: tuple[str, ...] = field(default=(), repr=False)
+    beside: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The scan as the plan's JSON holds it, without what names the patient."""
@@ -112,11 +115,22 @@ class Pair:
 
 @dataclass(frozen=True)
 class Leftover:
-    """A series or file that no pair uses, and why."""
+    """A series or file that no pair uses, and why.
+
+    Attributes
+    ----------
+    path : str
+    modality : str or None
+    reason : str
+        It names no file.
+    where : str
+        Which file of the series it is about, where that is one.
+    """
 
     path: str
     modality: str | None
     reason: str
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,7 +195,7 @@ def make_plan(
     pseudonyms = pseudonyms or Pseudonyms.from_file()
     found = scan_tree(root, exclude, cache, allow_gaps=allow_gaps)
     left_out = [Leftover(item.name, None, item.reason) for item in found.skipped]
-    left_out += [_leftover(entry, entry.reason) for entry in found.series if not entry.usable]
+    left_out += [_unusable(entry) for entry in found.series if not entry.usable]
     maker = _PairMaker(root, pseudonyms, allow_gaps, _names(found))
     late = {_whose(entry) for entry in found.series if is_arriving(entry)}
     usable = [entry for entry in found.series if entry.usable and _whose(entry) not in late]
@@ -273,6 +287,7 @@ class _PairMaker:
             description=entry.description,
             allow_gaps=self.allow_gaps,
             files=tuple(str(n.relative_to(place)) for n in names if n.is_relative_to(place)),
+            beside=entry.beside,
         )
 
 
@@ -297,6 +312,11 @@ def _frames(anatomical: SeriesEntry, functional: SeriesEntry) -> str:
     if None in frames:
         return "frame of reference unknown"
     return "one frame of reference" if len(frames) == 1 else "frames of reference differ"
+
+
+def _unusable(entry: SeriesEntry) -> Leftover:
+    reason = entry.reason.removeprefix(f"{entry.where}: ")
+    return Leftover(entry.path, entry.modality, reason, entry.where)
 
 
 def _leftover(entry: SeriesEntry, reason: str) -> Leftover:

@@ -98,7 +98,7 @@ class Reporter:
             "pairs": [self._entry(*row) for row in rows],
             "left_out": [
                 {"modality": item.modality, "reason": item.reason}
-                | ({"path": item.path} if self.identify else {})
+                | ({"path": item.path, "file": item.where} if self.identify else {})
                 for item in self.plan.left_out
             ],
         }

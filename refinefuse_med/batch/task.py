@@ -14,7 +14,7 @@ from monai.data import MetaTensor
 from refinefuse_med import registration
 from refinefuse_med.batch.job import Job
 from refinefuse_med.batch.outcome import Outcome
-from refinefuse_med.batch.plan import Pair
+from refinefuse_med.batch.plan import Pair, Scan
 from refinefuse_med.batch.thumbnail import write_thumbnail
 from refinefuse_med.io import load_volume
 from refinefuse_med.network import RefineFuse
@@ -22,6 +22,7 @@ from refinefuse_med.output import save_result
 from refinefuse_med.pipeline import fuse_pair
 from refinefuse_med.progress import Monitor
 from refinefuse_med.registration import RegistrationResult
+from refinefuse_med.volume import Keys, source_of
 
 __all__ = ["fuse_pair_of", "register_pair_of"]
 
@@ -64,15 +65,21 @@ def _model(path: Path | None) -> RefineFuse:
 def _scans(pair: Pair, monitor: Monitor) -> tuple[MetaTensor, MetaTensor]:
     # Said in so many words: a worker may be forked from a process that had other threads.
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
-    anatomical, functional = (
-        load_volume(
-            scan.path,
-            series_uid=scan.series_uid,
-            modality=scan.modality,
-            allow_gaps=scan.allow_gaps,
-            files=scan.files,
-            monitor=monitor,
-        )
-        for scan in (pair.anatomical, pair.functional)
+    return _scan(pair.anatomical, monitor), _scan(pair.functional, monitor)
+
+
+def _scan(scan: Scan, monitor: Monitor) -> MetaTensor:
+    volume = load_volume(
+        scan.path,
+        series_uid=scan.series_uid,
+        modality=scan.modality,
+        allow_gaps=scan.allow_gaps,
+        files=scan.files,
+        monitor=monitor,
     )
-    return anatomical, functional
+    # Read by its own files, a series does not tell of those beside it.
+    for warning in scan.beside:
+        source = source_of(volume)
+        if warning not in source.warnings:
+            volume.meta[Keys.SOURCE] = source.with_warning(warning)
+    return volume

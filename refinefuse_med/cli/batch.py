@@ -186,7 +186,8 @@ def _print_plan(plan: BatchPlan) -> None:
         title = f"{len(plan.left_out)} left out"
         table = Table(path, "modality", "why", title=title, title_justify="left")
         for item in plan.left_out:
-            table.add_row(*(_cell(text) for text in (item.path, item.modality or "", item.reason)))
+            why = f"{item.where}: {item.reason}" if item.where else item.reason
+            table.add_row(*(_cell(text) for text in (item.path, item.modality or "", why)))
         console.print(table)
     minutes = sum(pair.estimate.seconds for pair in plan.pairs) / 60
     console.print(

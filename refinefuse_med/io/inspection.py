@@ -68,6 +68,11 @@ class SeriesEntry:
         Where there are several in the series: what each is. The Nth is chosen with ``UID#N``.
     identity : Identity
         To pair series by; not in `to_dict`, since it may name a person.
+    beside : tuple of str
+        Those of `warnings` that are about damaged files which are none of its own; not in
+        `to_dict`.
+    where : str
+        The file that `reason` begins with; not in `to_dict`.
     names : tuple of str
         The files of a DICOM series, below what was inspected; not in `to_dict`.
     """
@@ -87,6 +92,8 @@ class SeriesEntry:
     warnings: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     identity: Identity = field(default=Identity(), repr=False)
+    beside: tuple[str, ...] = field(default=(), repr=False)
+    where: str = field(default="", repr=False)
     names: tuple[str, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -184,7 +191,7 @@ def inspect_found(found: Discovery, *, allow_gaps: bool = False) -> Inspection:
 def _dicom_entry(stack: Stack, allow_gaps: bool) -> SeriesEntry:
     header = stack.header
     found: tuple[Plan, ...] = ()
-    reason = ""
+    reason = where = ""
     try:
         found = plans(stack, allow_gaps=allow_gaps)
         if len(found) > 1:
@@ -194,7 +201,7 @@ def _dicom_entry(stack: Stack, allow_gaps: bool) -> SeriesEntry:
         elif len(found[0].frames) == 1:
             reason = _SINGLE_SLICE
     except RefineFuseError as error:
-        reason = str(error)
+        reason, where = str(error), " ".join((error.where or "").split())
     planned = found[0] if found else None
     grid = Grid(planned.shape, LPS_FROM_RAS @ planned.affine_lps) if planned else None
     first = Path(stack.files[0].name)
@@ -214,6 +221,8 @@ def _dicom_entry(stack: Stack, allow_gaps: bool) -> SeriesEntry:
         warnings=planned.warnings if planned else (),
         volumes=tuple(plan.label for plan in found) if len(found) > 1 else (),
         identity=identity_of(stack),
+        beside=stack.notes,
+        where=where,
         names=tuple(file.name for file in stack.files),
     )
 

@@ -101,23 +101,31 @@ def _verdict(
     if len(group.files) == 1:  # it is no volume, or one by itself
         return Verdict()
     lost: list[str] = []
-    notes: list[str] = []
-    for file in suspects:
-        if not group.may_hold(file):
-            continue
-        name, owners = file.path.name, named.get(file.path)
+    others = spare = 0
+    for file in filter(group.may_hold, suspects):
+        owners = named.get(file.path)
         if "SeriesInstanceUID" in file.remains:
-            lost.append(name)
+            lost.append(file.path.name)
         elif owners and group not in owners:
-            notes.append(f"{name} is damaged: by its name it is of another series")
+            others += 1
         elif group.is_whole:
-            notes.append(
-                f"{name} beside it is damaged: the series is whole without it, by the "
-                f"{len(group.files)} images that its headers count"
-            )
+            spare += 1
         else:
-            lost.append(name)
+            lost.append(file.path.name)
+    # Without the names of the files, which may be those of patients: an inspection lists them.
+    notes = []
+    if others:
+        notes.append(f"{_files(others)} beside it damaged: of another series, by name")
+    if spare:
+        notes.append(
+            f"{_files(spare)} beside it damaged: the series is whole without, by the "
+            f"{len(group.files)} images that its headers count"
+        )
     return Verdict(tuple(lost), tuple(notes))
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'s' if count > 1 else ''}"
 
 
 def _damaged(

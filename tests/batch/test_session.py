@@ -17,6 +17,7 @@ from refinefuse_med.config import FusionConfig, OutputConfig, RegistrationConfig
 from refinefuse_med.io import write_nifti
 from refinefuse_med.sample import make_sample
 from refinefuse_med.volume import like
+from tests.io.corpus import Scan, make_slice, pet_tags
 
 AS_IS = FusionConfig(registration=RegistrationConfig(method="none"))
 ONE = BatchOptions(jobs=1)
@@ -59,6 +60,37 @@ def test_a_batch_fuses_what_it_can_and_tells_of_the_rest(archive, tmp_path):
     again = run_batch(make_plan(archive), out, AS_IS, OutputConfig(report=True), ONE)
     assert [o.status for o in again.outcomes] == [o.status for o in result.outcomes]
     assert (out / done / "mark").exists()
+
+
+def _slices(folder, scan, name):
+    folder.mkdir(parents=True, exist_ok=True)
+    for k in range(scan.slices):
+        make_slice(scan, k).save_as(folder / name.format(k))
+
+
+def test_a_batch_tells_of_damaged_files_beside_a_series_and_names_no_file(tmp_path):
+    root, out = tmp_path / "archive", tmp_path / "out"
+    for patient, said in (("A", {"ImagesInAcquisition": 5}), ("B", {})):
+        for modality, tags in (("MR", {}), ("PT", pet_tags())):
+            scan = Scan(modality, patient=patient, frame_of_reference_uid="1.2.4")
+            scan.tags = {**tags, **said}
+            _slices(root / patient, scan, f"Doe_Jane_{modality}_{{}}.dcm")
+        (root / patient / "Doe_Jane_last.dcm").touch()
+    plan = make_plan(root)
+    assert {item.where for item in plan.left_out if item.modality} == {"Doe_Jane_last.dcm"}
+    result = run_batch(plan, out, AS_IS, OutputConfig(report=True), ONE)
+
+    (outcome,) = result.outcomes
+    warning = "1 file beside it damaged: the series is whole without, by the 5 images"
+    for role in ("anatomical", "functional"):
+        assert sum(text.startswith(f"{role}: {warning}") for text in outcome.warnings) == 1
+    record = json.loads((out / "batch.json").read_text())
+    assert record["pairs"][0]["warnings"] == list(outcome.warnings)
+    reasons = {item["reason"].split(",")[0] for item in record["left_out"]}
+    assert reasons == {"empty file (0 bytes)", "a damaged file lies among the slices"}
+    assert warning in (out / outcome.name / "result.json").read_text()
+    for path in out.rglob("*"):
+        assert path.is_dir() or b"Doe_Jane" not in path.read_bytes()
 
 
 def _command(archive, out):

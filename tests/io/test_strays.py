@@ -115,7 +115,7 @@ def test_a_series_that_counts_itself_whole_is_read(tmp_path, counts, is_whole):
     (folder / "other.dcm").touch()
     if is_whole:
         said = read(folder, None)
-        assert "other.dcm beside it is damaged: the series is whole without it" in said
+        assert "1 file beside it damaged: the series is whole without, by the 5 images" in said
     else:
         assert "damaged file lies" in refused(folder, None)
 
@@ -135,7 +135,7 @@ def test_numbered_names_tell_the_series_of_an_empty_file(tmp_path):
     write(folder, Scan("MR", orientation=AXIAL), [f"IM{k}" for k in range(10, 15)])
     paths = write(folder, Scan("CT", orientation=AXIAL), [f"IM{k}" for k in range(16, 22)])
     paths[3].write_bytes(b"")
-    assert "IM19 is damaged: by its name it is of another series" in read(folder, "MR")
+    assert "1 file beside it damaged: of another series, by name" in read(folder, "MR")
     assert "damaged file lies" in refused(folder, "CT")
     (folder / "IM15").touch()  # the last of the one or the first of the other
     assert "damaged file lies" in refused(folder, "MR")
