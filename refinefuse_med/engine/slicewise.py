@@ -37,7 +37,7 @@ _PIXELS_AT_ONCE: Final = {"cpu": 2**16, "mps": 2**20, "cuda": 2**22}
 is no faster, and takes more memory (docs/performance.md)."""
 
 _BYTES_A_PIXEL: Final = 800
-"""Memory that the network takes for a pixel of a batch in float32, at its peak: 702 counted."""
+"""Memory that the network takes for a pixel of a batch in float32, at its peak: 639 counted."""
 
 _PIXELS_SIDE_BY_SIDE: Final = 2**21
 """Pixels that all threads of a CPU may have at work together: 1.5 GB."""

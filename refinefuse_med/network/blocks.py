@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ChannelNorm", "PlainMerge", "ResidualBlock", "activation", "convolution"]
+__all__ = [
+    "ChannelNorm",
+    "PlainMerge",
+    "ResidualBlock",
+    "activation",
+    "convolution",
+    "weight_and_bias",
+]
 
 
 def convolution(channels_in: int, channels_out: int, *, stride: int = 1) -> nn.Conv2d:
@@ -16,6 +23,12 @@ def convolution(channels_in: int, channels_out: int, *, stride: int = 1) -> nn.C
 def activation() -> nn.Module:
     """Make the activation used throughout."""
     return nn.LeakyReLU(0.1, inplace=True)
+
+
+def weight_and_bias(convolution: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """Give (C_out, C_in, k, k) and (C_out,) of a convolution, to be used in parts."""
+    assert convolution.bias is not None
+    return convolution.weight, convolution.bias
 
 
 class ResidualBlock(nn.Module):
@@ -29,7 +42,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Refine features of shape (B, C, H, W)."""
-        return x + self.body(x)  # type: ignore[no-any-return]
+        return self.body(x).add_(x)  # type: ignore[no-any-return]
 
 
 class PlainMerge(nn.Module):

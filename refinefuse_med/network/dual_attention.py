@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from refinefuse_med.network.blocks import activation
+from refinefuse_med.network.blocks import activation, weight_and_bias
 
 __all__ = ["DualAttentionInteraction"]
 
@@ -36,16 +36,24 @@ class DualAttentionInteraction(nn.Module):
 
     def forward(self, anatomical: Tensor, functional: Tensor) -> Tensor:
         """Merge two (B, C, H, W) into one (B, C, H, W)."""
-        both = torch.cat((anatomical, functional), dim=1)
-        by_channel = self.channel_attention(both.mean(dim=(2, 3), keepdim=True))
-        weight_a, weight_f = by_channel.chunk(2, dim=1)
-        outline = torch.cat([_outline(x) for x in (anatomical, functional)], dim=1)
-        pixel_a, pixel_f = self.pixel_attention(outline).chunk(2, dim=1)
-        weighted = torch.cat(
-            (anatomical * weight_a * pixel_a, functional * weight_f * pixel_f), dim=1
-        )
-        return self.merge(weighted)  # type: ignore[no-any-return]
+        streams = (anatomical, functional)
+        means = torch.cat([x.mean(dim=(2, 3), keepdim=True) for x in streams], dim=1)
+        by_channel = self.channel_attention(means).flatten(1)
+        by_pixel = self.pixel_attention(torch.cat([_outline(x) for x in streams], dim=1))
+        # The merge is linear: channels are weighted in its matrix, and pixels in what it gives.
+        # That spares the weighted features, and bringing them together.
+        weight, merged = weight_and_bias(self.merge)
+        matrix = (weight.flatten(1) * by_channel.unsqueeze(1)).transpose(1, 2)
+        for x, part, pixels in zip(
+            streams, matrix.chunk(2, dim=1), by_pixel.chunk(2, dim=1), strict=True
+        ):
+            found = x.permute(0, 2, 3, 1).flatten(1, 2) @ part
+            merged = torch.addcmul(merged.to(found), found, pixels.flatten(2).transpose(1, 2))
+        return merged.reshape(x.shape[0], *x.shape[2:], -1).permute(0, 3, 1, 2)
 
 
 def _outline(x: Tensor) -> Tensor:
-    return torch.cat((x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)), dim=1)
+    # The larger of two halves first: PyTorch does not vectorise the largest of 16 channels.
+    half = -(-x.shape[1] // 2)
+    largest = torch.maximum(x[:, :half], x[:, -half:]).amax(dim=1, keepdim=True)
+    return torch.cat((x.mean(dim=1, keepdim=True), largest), dim=1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refinefuse_med.network.blocks import ResidualBlock, activation
+from refinefuse_med.network.blocks import ResidualBlock, activation, weight_and_bias
 
 __all__ = ["DirectRefinement", "ProgressiveRefinement", "RefinementInteraction"]
 
@@ -29,11 +29,20 @@ class RefinementInteraction(nn.Module):
 
     def forward(self, semantic: Tensor, detail: Tensor) -> Tensor:
         """Bring (B, C_s, H / 2, W / 2) into (B, C_d, H, W); gives (B, C_d, H, W)."""
-        # Projected before it is enlarged: a quarter of the work, and the same values.
-        gate, content = F.interpolate(
-            self.project(semantic), scale_factor=2.0, mode="bilinear", align_corners=False
-        ).chunk(2, dim=1)
-        return self.refine(detail * 2 * gate.sigmoid() + content)  # type: ignore[no-any-return]
+        # Projected before it is enlarged: a quarter of the work, and the same values. Gate and
+        # content by themselves: as halves of one tensor, nothing after would be vectorised.
+        gate, content = (
+            F.interpolate(
+                F.conv2d(semantic, weight, bias),
+                scale_factor=2.0,
+                mode="bilinear",
+                align_corners=False,
+            )
+            for weight, bias in zip(
+                *(x.chunk(2) for x in weight_and_bias(self.project)), strict=True
+            )
+        )
+        return self.refine(content.addcmul_(detail, gate.sigmoid_(), value=2.0))  # type: ignore[no-any-return]
 
 
 class ProgressiveRefinement(nn.Module):

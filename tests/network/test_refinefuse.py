@@ -7,7 +7,11 @@ from refinefuse_med.network import Architecture, RefineFuse
 from refinefuse_med.network.dual_attention import DualAttentionInteraction
 from refinefuse_med.network.encoder import TwoStreamEncoder
 from refinefuse_med.network.global_attention import CrossModalAttention
-from refinefuse_med.network.progressive_refinement import ProgressiveRefinement
+from refinefuse_med.network.head import CLEAR_DIFFERENCE, NEIGHBOURHOOD, disagreement
+from refinefuse_med.network.progressive_refinement import (
+    ProgressiveRefinement,
+    RefinementInteraction,
+)
 
 SMALL = Architecture(widths=(4, 8, 8), heads=2, key_grid=4)
 
@@ -110,6 +114,74 @@ def test_dual_attention_weighs_each_modality_by_the_other() -> None:
     zero = torch.zeros_like(a)
     alone = attend(a, zero) + attend(zero, f) - attend(zero, zero)
     assert not torch.allclose(merged, alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [1, 5, 16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_dual_attention_merges_features_weighted_by_channel_and_pixel(
+    channels: int, layout: torch.memory_format
+) -> None:
+    torch.manual_seed(channels)
+    attend = DualAttentionInteraction(channels).double()
+    a, f = (x.double().to(memory_format=layout) for x in pictures(3, channels, 6, 9))
+
+    def as_it_is_written(a: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
+        both = torch.cat((a, f), dim=1)
+        channel = attend.channel_attention(both.mean(dim=(2, 3), keepdim=True)).chunk(2, dim=1)
+        outlines = [g(x) for x in (a, f) for g in (_mean_of_channels, _largest_of_channels)]
+        pixel = attend.pixel_attention(torch.cat(outlines, dim=1)).chunk(2, dim=1)
+        return attend.merge(torch.cat((a * channel[0] * pixel[0], f * channel[1] * pixel[1]), 1))
+
+    assert_same_values_and_gradients(attend, attend.forward, as_it_is_written, a, f)
+
+
+def _mean_of_channels(x: torch.Tensor) -> torch.Tensor:
+    return x.mean(dim=1, keepdim=True)
+
+
+def _largest_of_channels(x: torch.Tensor) -> torch.Tensor:
+    return x.amax(dim=1, keepdim=True)
+
+
+def assert_same_values_and_gradients(module, one, other, *sources: torch.Tensor) -> None:
+    results = []
+    for compute in (one, other):
+        leaves = [x.clone().requires_grad_() for x in sources]
+        value = compute(*leaves)
+        (value**2).sum().backward()
+        results.append([value.detach(), *(x.grad for x in (*leaves, *module.parameters()))])
+        module.zero_grad()
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_a_step_of_refinement_gates_the_details_and_adds_the_semantics() -> None:
+    torch.manual_seed(0)
+    step = RefinementInteraction(5, 3).double()
+    semantic, detail = torch.rand(2, 5, 4, 6).double(), torch.rand(2, 3, 8, 12).double()
+
+    def as_it_is_written(semantic: torch.Tensor, detail: torch.Tensor) -> torch.Tensor:
+        gate, content = torch.nn.functional.interpolate(
+            step.project(semantic), scale_factor=2.0, mode="bilinear", align_corners=False
+        ).chunk(2, dim=1)
+        return step.refine(detail * 2 * gate.sigmoid() + content)
+
+    assert_same_values_and_gradients(step, step.forward, as_it_is_written, semantic, detail)
+
+
+@pytest.mark.parametrize("size", [(40, 52), (7, 30), (1, 1)])
+def test_sources_are_compared_over_the_part_of_the_neighbourhood_that_is_inside(
+    size: tuple[int, int],
+) -> None:
+    a, f = pictures(2, 1, *size)
+    mean = torch.nn.functional.avg_pool2d(
+        (a - f).abs(),
+        NEIGHBOURHOOD,
+        stride=1,
+        padding=NEIGHBOURHOOD // 2,
+        count_include_pad=False,
+    )
+    torch.testing.assert_close(disagreement(a, f), mean / (mean + CLEAR_DIFFERENCE))
 
 
 def test_cross_modal_attention_sees_the_far_end_of_the_other_modality() -> None:
