@@ -55,7 +55,9 @@ def write_alignment(
     """
     rgb, window = shown.rgb, shown.windows["functional"]
     grid = grid_of(fixed)
-    edges = colour.find_edges(shown.grey, grid.spacing_mm)
+    point = io.centre_of(rgb, affine_ras(fixed))
+    # Of what is shown alone: the whole volume would take more memory than all else together.
+    edges = colour.find_edges_through(shown.grey, grid.spacing_mm, point)
     grey = colour.to_bytes(shown.grey)
     fixed_name, moving_name = modality_of(fixed), modality_of(registered)
     is_one_modality = fixed_name == moving_name
@@ -69,6 +71,7 @@ def write_alignment(
         as_was, seen = registration.resample_to(moving, grid, np.eye(4))
         scalar = colour.apply_window(as_was.as_tensor()[0], window)
         before = colour.paint(scalar.mul_(seen), shown.colormap)
+        del as_was, seen, scalar
         pictures[f"{fixed_name} edges, before"] = colour.draw_edges(edges, before)
         after += ", after"
     pictures[after] = colour.draw_edges(edges, rgb)
@@ -84,4 +87,5 @@ def write_alignment(
         units=get_meta(registered, Keys.UNITS) or "a.u.",
         verdict=aligned.verdict,
         method=aligned.method,
+        point_ijk=point,
     )

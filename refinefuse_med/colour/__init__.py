@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from refinefuse_med.colour.comparison import checkerboard, difference, draw_edges, find_edges
+from refinefuse_med.colour.comparison import (
+    checkerboard,
+    difference,
+    draw_edges,
+    find_edges,
+    find_edges_through,
+)
 from refinefuse_med.colour.contribution import paint_contribution, show_contribution
 from refinefuse_med.colour.inverse import uncolour
 from refinefuse_med.colour.luminance import chroma, luminance, recolour, to_bytes
@@ -28,6 +34,7 @@ __all__ = [
     "difference",
     "draw_edges",
     "find_edges",
+    "find_edges_through",
     "luminance",
     "paint",
     "paint_contribution",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,7 +13,15 @@ from refinefuse_med.progress import SILENT, Monitor, run_filter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["EDGE_COLOUR", "TILE_MM", "checkerboard", "difference", "draw_edges", "find_edges"]
+__all__ = [
+    "EDGE_COLOUR",
+    "TILE_MM",
+    "checkerboard",
+    "difference",
+    "draw_edges",
+    "find_edges",
+    "find_edges_through",
+]
 
 TILE_MM: Final = 24.0
 EDGE_COLOUR: Final = (0, 255, 160)
@@ -23,6 +32,9 @@ _WEAK_EDGE: Final = 0.05
 _STRONG_EDGE: Final = 0.1
 """Gradient, in parts of the window per voxel, from which an edge is one; weak ones only where
 they go on from a strong one."""
+
+_AROUND_MM: Final = 12.0
+"""How far around a plane its edges are searched: what smoothing reaches is less than half of it."""
 
 
 def checkerboard(
@@ -81,6 +93,36 @@ def find_edges(
     canny.SetUpperThreshold(_STRONG_EDGE)
     found = sitk.GetArrayFromImage(run_filter(canny, image, monitor)).transpose(2, 1, 0) > 0
     return torch.from_numpy(np.ascontiguousarray(found))
+
+
+def find_edges_through(
+    grey: torch.Tensor, spacing_mm: Sequence[float], point: Sequence[int]
+) -> torch.Tensor:
+    """Find the edges of a scan as `find_edges`, in the three planes through a voxel alone.
+
+    A twentieth of the memory for a whole volume. Weak edges that hang on a strong one only further
+    than 12 mm from the plane are left out.
+
+    Parameters
+    ----------
+    grey : Tensor, shape (I, J, K), in [0, 1]
+    spacing_mm : sequence of three float
+    point : sequence of three int
+        The voxel, inside the volume.
+
+    Returns
+    -------
+    Tensor, shape (I, J, K), bool
+        False outside the planes.
+    """
+    edges = torch.zeros(grey.shape, dtype=torch.bool)
+    for axis, (place, mm) in enumerate(zip(point, spacing_mm, strict=True)):
+        around = math.ceil(_AROUND_MM / mm)
+        start = max(place - around, 0)
+        length = min(place + around + 1, grey.shape[axis]) - start
+        slab = find_edges(grey.narrow(axis, start, length), spacing_mm)
+        edges.select(axis, place).logical_or_(slab.select(axis, place - start))
+    return edges
 
 
 def draw_edges(edges: torch.Tensor, rgb: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ _HOMES = {
     "read_deformed": "refinefuse_med.io.transform",
     "read_itk_transform": "refinefuse_med.io.transform",
     "read_transform": "refinefuse_med.io.transform",
+    "centre_of": "refinefuse_med.io.scene",
     "render_alignment": "refinefuse_med.io.preview",
     "render_preview": "refinefuse_med.io.preview",
     "Deidentifier": "refinefuse_med.io.deidentify",
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from refinefuse_med.io.preview import render_preview as render_preview
     from refinefuse_med.io.record import write_json as write_json
     from refinefuse_med.io.report import write_report as write_report
+    from refinefuse_med.io.scene import centre_of as centre_of
     from refinefuse_med.io.sidecar import write_sidecar as write_sidecar
     from refinefuse_med.io.transform import read_deformed as read_deformed
     from refinefuse_med.io.transform import read_itk_transform as read_itk_transform

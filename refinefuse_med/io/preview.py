@@ -126,6 +126,7 @@ def render_alignment(
     units: str = "",
     verdict: str = "",
     method: str = "",
+    point_ijk: tuple[int, int, int] | None = None,
 ) -> Path:
     """Write a picture of three planes that shows how two scans lie on each other.
 
@@ -139,7 +140,7 @@ def render_alignment(
         Voxel index to RAS mm, of all of them.
     window_moving : (float, float)
         Low and high, in the units of the moving scan.
-    colours, units, verdict, method
+    colours, units, verdict, method, point_ijk
         As of `render_preview`.
 
     Raises
@@ -148,7 +149,7 @@ def render_alignment(
         As `render_preview`.
     """
     bar = _Bar(np.asarray(colours), window_moving, units)
-    return _render(Path(path), pictures, affine, bar, verdict, method, None)
+    return _render(Path(path), pictures, affine, bar, verdict, method, point_ijk)
 
 
 class _Bar(NamedTuple):

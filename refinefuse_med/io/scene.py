@@ -20,7 +20,7 @@ from refinefuse_med.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["PLANES", "Plane", "Scene", "make_scene"]
+__all__ = ["PLANES", "Plane", "Scene", "centre_of", "make_scene"]
 
 _MARGIN_MM: Final = 9.0
 _VISIBLE: Final = 30
@@ -107,7 +107,7 @@ def make_scene(
     shape = arrays[0].shape[:3]
     if any(array.shape != (*shape, 3) for array in arrays):
         raise InputError("the preview needs all volumes on one grid")
-    turn = ornt_transform(io_orientation(affine_ras), axcodes2ornt("LPS"))
+    turn = _turn(affine_ras)
     arrays = [apply_orientation(array, turn) for array in arrays]
     turned = affine_ras @ inv_ornt_aff(turn, shape)
     spacing = np.linalg.norm(turned[:3, :3], axis=0)
@@ -127,6 +127,30 @@ def make_scene(
         (int(start[0]), int(start[1]), int(start[2])),
         (full[0], full[1], full[2]),
     )
+
+
+def centre_of(
+    functional: ArrayLike | torch.Tensor, affine_ras: NDArray[np.float64]
+) -> tuple[int, int, int]:
+    """Voxel that planes go through where none is chosen: the centre of the functional signal.
+
+    Parameters
+    ----------
+    functional : array, shape (3, I, J, K) of uint8 or (1, I, J, K) of float in [0, 1]
+    affine_ras : array, shape (4, 4)
+        Voxel index to RAS mm.
+    """
+    array, turn = _as_rgb(functional), _turn(affine_ras)
+    point = _centre_of_mass(apply_orientation(array, turn))
+    back = inv_ornt_aff(turn, array.shape[:3])
+    i, j, k = np.rint(back[:3, :3] @ point + back[:3, 3]).astype(int).tolist()
+    return i, j, k
+
+
+def _turn(affine_ras: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What brings the axes of a grid to run to the patient's left, back and head."""
+    turn: NDArray[np.float64] = ornt_transform(io_orientation(affine_ras), axcodes2ornt("LPS"))
+    return turn
 
 
 def _centre_of_mass(rgb: NDArray[np.uint8]) -> NDArray[np.int_]:

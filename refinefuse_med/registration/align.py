@@ -21,6 +21,7 @@ from refinefuse_med.registration.refine import (
     EDGE_LEVEL,
     LEVELS,
     Level,
+    Metric,
     distinct,
     metric_at,
     refine,
@@ -74,12 +75,15 @@ def align(
     """
     if start is None:
         found = search(fixed, moving, LEVELS[0].poses, rng, monitor)
+        metric = metric_at(fixed, moving, LEVELS[0], rng)
     else:
-        found = _given(fixed, moving, start, affine, rng)
+        metric = metric_at(fixed, moving, LEVELS[0], rng)
+        found = _given(metric, start, affine)
     monitor.update("register", 0.25)
     poses = found.matrices
     for done, level in enumerate(LEVELS, start=1):
-        metric = metric_at(fixed, moving, level, rng)
+        if done > 1:
+            metric = metric_at(fixed, moving, level, rng)
         radius, points = metric.samples.radius_mm, metric.samples.offsets_mm[:, ::10]
         models = [RigidModel(pose, radius) for pose in poses[: level.poses]]
         refined = refine_all(metric, models, found.best_overlap, threads, monitor)
@@ -110,10 +114,7 @@ def align(
     return Aligned(best @ about_origin, on_voxels(best), spread, disagreement)
 
 
-def _given(
-    fixed: Scan, moving: Scan, start: Matrix, affine: bool, rng: np.random.Generator
-) -> Candidates:
-    metric = metric_at(fixed, moving, LEVELS[0], rng)
+def _given(metric: Metric, start: Matrix, affine: bool) -> Candidates:
     pose = start.copy()
     pose[:3, 3] = mapped(start, metric.samples.centre_lps[:, None])[:, 0]
     if not affine:

@@ -41,6 +41,29 @@ def test_edges_run_along_the_body_and_leave_the_rest_as_it_is(cube):
     assert not marked[12:24, 9:15, 5:7].any()
 
 
+def test_edges_through_a_voxel_are_those_of_the_whole_volume_in_its_three_planes():
+    grey = torch.zeros(64, 48, 30)
+    grey[14:50, 15:33, 12:18] = 1
+    point = (20, 16, 13)
+    whole = colour.find_edges(grey, SPACING)
+    found = colour.find_edges_through(grey, SPACING, point)
+    shown = torch.zeros_like(whole)
+    for axis, place in enumerate(point):
+        shown.select(axis, place).fill_(True)
+    assert torch.equal(found, whole & shown)
+    assert found.sum() > 100
+
+
+@pytest.mark.parametrize("point", [(0, 0, 0), (35, 23, 11)])
+def test_planes_at_the_rim_have_their_edges_too(cube, point):
+    filled = 1 - cube * 0.5
+    found = colour.find_edges_through(filled, SPACING, point)
+    assert found.shape == filled.shape
+    assert torch.equal(
+        found.select(0, point[0]), colour.find_edges(filled, SPACING).select(0, point[0])
+    )
+
+
 def test_edges_stop_on_request(cube):
     with pytest.raises(CancelledError):
         colour.find_edges(cube, SPACING, Monitor(is_cancelled=lambda: True))

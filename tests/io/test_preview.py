@@ -8,7 +8,7 @@ from PIL import Image
 
 from refinefuse_med.errors import InputError, OutputError
 from refinefuse_med.io.preview import render_preview
-from refinefuse_med.io.scene import PLANES, make_scene
+from refinefuse_med.io.scene import PLANES, centre_of, make_scene
 from refinefuse_med.volume import make_volume
 
 SHAPE = (21, 25, 23)
@@ -83,6 +83,16 @@ def test_chosen_point_is_shown(affine):
     scene = make_scene([marker * 0 + 0.5, marker, marker], affine, voxel)
     for plane in PLANES:
         assert scene.picture(1, plane).max() == 255
+
+
+def test_the_centre_of_the_signal_is_the_point_that_is_shown_by_default(affine):
+    body = np.full((1, *SHAPE), 0.5, np.float32)
+    blob = _blob(affine, (12.0, 13.0, 14.0))[None]
+    centre = centre_of(blob, affine)
+    place = affine[:3, :3] @ centre + affine[:3, 3]
+    np.testing.assert_allclose(place, (12.0, 13.0, 14.0), atol=3.0)
+    by_default, chosen = (make_scene([body, blob], affine, p) for p in (None, centre))
+    assert by_default.point == chosen.point
 
 
 def test_no_functional_signal_shows_the_middle(affine):
