@@ -158,6 +158,24 @@ def test_a_device_that_fails_mid_run_is_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_memory_that_is_too_small_costs_batches_and_is_told(scans, tmp_path, capsys, monkeypatch):
+    from refinefuse_med.network import RefineFuse
+
+    whole = RefineFuse.with_contribution
+
+    def cramped(model, anatomical, functional):
+        if len(anatomical) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(model, anatomical, functional)
+
+    monkeypatch.setattr(RefineFuse, "with_contribution", cramped)
+    pair = [scans / "mr.nii.gz", scans / "pet.nii.gz", "-o", tmp_path / "out"]
+    status, _ = _run(["fuse", *pair, "--register", "none", "--no-progress"], capsys)
+    assert status == 0
+    warnings = json.loads((tmp_path / "out" / "result.json").read_text())["warnings"]
+    assert any("too small for" in text and "went on with" in text for text in warnings)
+
+
 @pytest.mark.parametrize("content", [b"", b"not safetensors at all", None])
 def test_damaged_or_missing_weights_end_with_5(content, scans, tmp_path, capsys):
     weights = tmp_path / "weights.safetensors"

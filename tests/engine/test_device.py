@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from refinefuse_med.engine import resolve_device
+from refinefuse_med.config import EngineConfig
+from refinefuse_med.engine import Engine, resolve_device
 from refinefuse_med.engine.device import device_failures, free_memory, is_out_of_memory
 from refinefuse_med.errors import DeviceError
+from refinefuse_med.network import Architecture, RefineFuse
 
 
 @pytest.fixture
@@ -92,3 +97,53 @@ def test_what_this_process_has_cached_counts_as_free(monkeypatch):
     assert free_memory(torch.device("cuda:0")) == 5_600
     assert free_memory(torch.device("cpu")) is None
     assert free_memory(torch.device("mps")) is None
+
+
+DEVICES = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+DEVICES += ["mps"] if torch.backends.mps.is_available() else []
+
+
+@pytest.fixture
+def small_network() -> RefineFuse:
+    torch.manual_seed(0)
+    return RefineFuse(Architecture(widths=(4, 8, 8), heads=2, key_grid=4)).requires_grad_(False)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_every_device_of_this_machine_gives_what_the_network_gives_on_the_cpu(
+    device, small_network, sources
+):
+    expected = small_network.with_contribution(*(x[:, None] for x in sources))
+    engine = Engine(small_network, EngineConfig(device=device, precision="float32", batch_size=5))
+    result = engine.fuse_slices(*sources)
+    assert str(result.device) == device
+    torch.testing.assert_close(result.fused, expected[0][:, 0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(result.contribution, expected[1].transpose(0, 1), atol=1e-5, rtol=0)
+
+
+class DoublePrecision(TorchDispatchMode):
+    """Keeps the names of operations that give numbers in double precision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.operations = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        given = [x for x in tree_leaves(result) if torch.is_tensor(x)]
+        self.found += [str(func) for x in given if x.dtype == torch.float64]
+        self.operations += 1
+        return result
+
+
+def test_the_engine_computes_nothing_in_double_precision_which_mps_does_not_have(
+    threads, small_network, sources
+):
+    threads(1)  # the mode is heeded in this thread alone
+    engine = Engine(small_network, EngineConfig(device="cpu", plane="triplanar"))
+    seen = torch.ones(sources[0].shape, dtype=torch.bool)
+    with DoublePrecision() as mode:
+        engine.fuse(*sources, np.diag([-2.0, -2.0, 3.0, 1.0]), field_of_view=seen)
+    assert mode.operations > 300
+    assert mode.found == []

@@ -157,6 +157,7 @@ class Cramped(torch.nn.Module):
     [
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.0 GB, max allowed: 9.1 GB)."),
     ],
 )
 def test_when_memory_is_full_smaller_batches_give_the_same_result(directional, sources, error):
