@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import csv
-import multiprocessing
 import os
-import signal
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from refinefuse_med import __version__
+from refinefuse_med.children import in_children
 from refinefuse_med.errors import InputError
 from refinefuse_med.io import atomic_file
 from refinefuse_med.io.pictures import SliceMatch, match_slices, read_picture
@@ -51,8 +49,7 @@ def evaluate(
     anatomical_dir, functional_dir, fused_dir : path
         PNG files, grey or in colour; 16 bits are brought to [0, 255].
     jobs : int, optional
-        Processes; one a core by default. They are spawned: a script that asks for more than
-        one needs its ``if __name__ == "__main__"``.
+        Processes; one a core by default.
     monitor : Monitor, optional
 
     Returns
@@ -119,12 +116,7 @@ def _measured(matches: Sequence[SliceMatch], jobs: int) -> Generator[dict[str, f
     if min(jobs, len(matches)) == 1:
         yield from map(_measure, matches)
         return
-    # Spawned on every system: a fork would copy whatever threads the caller runs.
-    context = multiprocessing.get_context("spawn")
-    # An interrupt is the caller's to handle; each worker would print a traceback of its own.
-    deaf = (signal.SIGINT, signal.SIG_IGN)
-    with ProcessPoolExecutor(min(jobs, len(matches)), context, signal.signal, deaf) as pool:
-        yield from pool.map(_measure, matches)
+    yield from in_children(_measure, matches, min(jobs, len(matches)))
 
 
 def _measure(match: SliceMatch) -> dict[str, float]:

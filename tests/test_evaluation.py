@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -170,3 +173,17 @@ def test_real_slices_measure_as_the_published_tables_do(shared_data, tmp_path):
     assert 0.7 < mean["Qabf"] < 0.85
     assert 0.4 < mean["SCD"] < 0.8
     assert not set(COLOUR_METRICS) & set(mean)
+
+
+def test_a_script_without_a_guard_is_run_once(folders, tmp_path):
+    paths = folders(*({f"{n}.png": _grey(3 * n + k) for n in range(2)} for k in range(3)))
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from refinefuse_med.evaluation import evaluate\n"
+        f"record = evaluate(*{tuple(map(str, paths))}, jobs=2)\n"
+        "print(len(record['slices']))\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, script]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, env=environ)
+    assert ended.stdout.split() == ["2"]
