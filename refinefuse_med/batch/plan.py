@@ -273,11 +273,14 @@ class _PairMaker:
         )
 
     def _scan(self, entry: SeriesEntry) -> Scan:
-        # A zip is unpacked anew for each read.
-        place = PurePosixPath(entry.path if self.root.is_dir() else "nowhere")
-        names = map(PurePosixPath, self.names[entry.series_instance_uid])
+        # Of a zip each read unpacks its own files.
+        is_folder = self.root.is_dir()
+        place = PurePosixPath(entry.path if is_folder else ".")
+        names = list(map(PurePosixPath, self.names[entry.series_instance_uid]))
+        if not entry.names:  # NIfTI
+            names = [] if is_folder else [PurePosixPath(entry.path)]
         return Scan(
-            path=self.root / entry.path if self.root.is_dir() else self.root,
+            path=self.root / entry.path if is_folder else self.root,
             series_uid=entry.series_instance_uid,
             modality=entry.modality,
             shape=entry.shape,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final
 
@@ -38,10 +40,11 @@ def is_zip(path: Path) -> bool:
 
 
 @contextmanager
-def unpacked(path: Path, monitor: Monitor = SILENT) -> Iterator[Path]:
-    """Unpack a zip into a private temporary folder, removed on leaving.
+def unpacked(path: Path, monitor: Monitor = SILENT, only: Collection[str] = ()) -> Iterator[Path]:
+    """Unpack a zip, or `only` these files of it, into a private folder, removed on leaving.
 
-    `monitor` is told how many files are unpacked, and asked whether to go on.
+    Each file keeps the time that the zip gives it, so that it is known again. `monitor` is told
+    how many files are unpacked, and asked whether to go on.
 
     Raises
     ------
@@ -53,15 +56,25 @@ def unpacked(path: Path, monitor: Monitor = SILENT) -> Iterator[Path]:
         try:
             with zipfile.ZipFile(path) as archive:
                 entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+                if only:
+                    entries = [e for e in entries if str(PurePosixPath(e.filename)) in only]
                 _check(entries, path, free=shutil.disk_usage(name).free)
                 for entry in monitor.watch("unpacking", entries, len(entries)):
                     # zipfile stops at the declared size and checks the CRC at the end.
-                    archive.extract(entry, name)
+                    _date(Path(archive.extract(entry, name)), entry)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise InputError(f"the zip file is damaged ({error})", where=path) from error
         except (NotImplementedError, OSError) as error:
             raise InputError(f"cannot unpack the zip file ({error})", where=path) from error
         yield Path(name)
+
+
+def _date(path: Path, entry: zipfile.ZipInfo) -> None:
+    try:
+        at = datetime(*entry.date_time, tzinfo=UTC).timestamp()
+    except ValueError:  # some programs write the 0th of January
+        at = 0.0
+    os.utime(path, (at, at))
 
 
 def _check(entries: list[zipfile.ZipInfo], path: Path, free: int) -> None:

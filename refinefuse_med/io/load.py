@@ -60,7 +60,7 @@ def load_volume(
     allow_gaps : bool
         Interpolate missing slices, rather than refuse a series without them.
     files : sequence of str
-        Of a folder only these are looked at, named from there; by default all.
+        Of a folder or a zip only these are looked at, named from there; by default all.
     monitor : Monitor
         Told how many headers and images are read; asked whether to go on.
 
@@ -90,16 +90,13 @@ def load_volume(
     if not path.exists():
         raise InputError("no such file or folder", where=path)
     try:
-        if path.is_dir() and files:
-            named = gathered(((path / name, name, None) for name in files), monitor)
-            return _from_found(named, path, wanted)
         if path.is_dir():
-            return _from_folder(path, path, wanted)
+            return _from_folder(path, path, wanted, files)
         if path.name.lower().endswith(NIFTI_SUFFIXES):
             return _from_nifti(path, wanted)
         if is_zip(path):
-            with unpacked(path, monitor) as folder:
-                return _from_folder(folder, path, wanted)
+            with unpacked(path, monitor, frozenset(files)) as folder:
+                return _from_folder(folder, path, wanted, files)
     except PermissionError as error:
         raise InputError("no permission to read it", where=path) from error
     return _from_file(path, wanted)
@@ -195,8 +192,13 @@ def _from_nifti(path: Path, wanted: _Wanted) -> MetaTensor:
     return read_nifti(path, wanted.modality, split_selector(wanted.selector)[1], wanted.monitor)
 
 
-def _from_folder(folder: Path, path: Path, wanted: _Wanted) -> MetaTensor:
-    return _from_found(discover(folder, wanted.monitor), path, wanted)
+def _from_folder(
+    folder: Path, path: Path, wanted: _Wanted, files: Sequence[str] = ()
+) -> MetaTensor:
+    if not files:
+        return _from_found(discover(folder, wanted.monitor), path, wanted)
+    named = ((folder / name, name, None) for name in files)
+    return _from_found(gathered(named, wanted.monitor), path, wanted)
 
 
 def _from_found(found: Discovery, path: Path, wanted: _Wanted) -> MetaTensor:

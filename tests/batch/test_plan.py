@@ -1,5 +1,6 @@
 import csv
 import re
+import zipfile
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -265,3 +266,43 @@ def test_a_series_is_read_without_all_that_shares_its_folder(tmp_path):
     assert torch.equal(alone.as_tensor(), whole.as_tensor())
     assert alone.affine.tolist() == whole.affine.tolist()
     assert source_of(alone).warnings == source_of(whole).warnings
+
+
+def _zipped(path, files):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, file in files.items():
+            archive.write(file, name)
+    return path
+
+
+def test_of_a_zip_a_read_unpacks_one_series_alone(tmp_path, monkeypatch):
+    make_sample(tmp_path / "study", dicom=True)
+    files = {f"all/{p.parent.name}-{p.name}": p for p in (tmp_path / "study").glob("*/*.dcm")}
+    root = _zipped(tmp_path / "study.zip", files)
+    pairs = make_plan(root, pseudonyms=KEY).pairs
+    (scan,) = {pair.functional for pair in pairs if pair.functional.modality == "PT"}
+    taken = []
+    extract = zipfile.ZipFile.extract
+
+    def note(archive, member, *args):
+        taken.append(member.filename)
+        return extract(archive, member, *args)
+
+    monkeypatch.setattr(zipfile.ZipFile, "extract", note)
+    alone = load_volume(scan.path, series_uid=scan.series_uid, files=scan.files)
+    assert sorted(taken) == sorted(name for name in files if "/PT-" in name)
+    whole = load_volume(tmp_path / "study" / "PT")
+    assert torch.equal(alone.as_tensor(), whole.as_tensor())
+    assert alone.affine.tolist() == whole.affine.tolist()
+
+
+def test_nifti_files_in_a_zip_are_told_apart_and_known_again(tmp_path):
+    paths = {path.name: path for path in make_sample(tmp_path / "study")}
+    files = {f"one/{name}": path for name, path in paths.items() if "mr" in name or "pet" in name}
+    root = _zipped(tmp_path / "study.zip", files)
+    (pair,) = make_plan(root, pseudonyms=KEY).pairs
+    (again,) = make_plan(root, pseudonyms=KEY).pairs
+    assert again == pair
+    for scan in (pair.anatomical, pair.functional):
+        volume = load_volume(scan.path, modality=scan.modality, files=scan.files)
+        assert tuple(volume.shape[1:]) == scan.shape
