@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, Final
 
 from refinefuse_med import __version__
-from refinefuse_med.errors import InputError, MissingExtraError
+from refinefuse_med.errors import InputError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from refinefuse_med.batch.plan import Pair
 
-__all__ = ["GPU", "Pool", "Sizing", "open_pool", "size_pool"]
+__all__ = ["GPU", "Pool", "Sizing", "end_second_run", "open_pool", "size_pool"]
 
 GPU: Final = "GPU"
 """Name of the Dask resource that a worker with a GPU has, one for each."""
@@ -32,6 +32,9 @@ _PRELOAD: Final = ["distributed", "refinefuse_med.batch.task"]
 
 _STARTS: Final = 5
 """How often a worker may be lost in its first start, before the run is given up."""
+
+_SECOND_RUN: Final = 88
+"""Exit status of a worker that found itself running the user's script."""
 
 _PATIENCE_S: Final = 10
 """How long to wait for the answer of a scheduler."""
@@ -143,6 +146,8 @@ def open_pool(scheduler: str | None, sizing: Sizing) -> Iterator[Pool]:
         Dask is not installed.
     InputError
         No scheduler answers at the address, or its workers have another version.
+    UsageError
+        A script calls the batch outside ``if __name__ == "__main__"``.
     """
     _require_dask()
     import dask
@@ -175,6 +180,17 @@ def open_pool(scheduler: str | None, sizing: Sizing) -> Iterator[Pool]:
             yield Pool(client, False)
 
 
+def end_second_run() -> None:
+    """End a worker that Python has begin by running the user's script once more.
+
+    multiprocessing does so to have what the script defines. What calls a batch again there stands
+    outside ``if __name__ == "__main__"``; `open_pool` says so, once, in the process that was asked.
+    """
+    process = multiprocessing.current_process()
+    if getattr(process, "_inheriting", False) and process.name.startswith("Dask Worker"):
+        os._exit(_SECOND_RUN)
+
+
 _THREADS: Final = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -200,6 +216,8 @@ def _local_cluster(sizing: Sizing) -> Any:
     from distributed import Nanny, Scheduler, SpecCluster
     from distributed.utils import get_mp_context
 
+    ends: list[int] = []
+
     class PatientNanny(Nanny):
         """Starts its worker again also where that is killed while it starts for the first time."""
 
@@ -208,7 +226,13 @@ def _local_cluster(sizing: Sizing) -> Any:
                 status = await super().instantiate()
                 if status.name != "stopped" or self.status.name not in ("init", "starting"):
                     break
+                if _SECOND_RUN in ends:
+                    break
             return status
+
+        def _on_worker_exit_sync(self, exitcode: int) -> None:
+            ends.append(exitcode)
+            super()._on_worker_exit_sync(exitcode)
 
     common = {
         "nthreads": 1,
@@ -220,7 +244,7 @@ def _local_cluster(sizing: Sizing) -> Any:
     }
     if _can_fork(sizing):
         get_mp_context()  # preloads Dask alone
-        get_context("forkserver").set_forkserver_preload(_PRELOAD)
+        multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOAD)
     specs: dict[Any, dict[str, Any]] = {}
     for number in range(sizing.cpu):
         specs[f"cpu-{number}"] = {
@@ -240,7 +264,16 @@ def _local_cluster(sizing: Sizing) -> Any:
         "cls": Scheduler,
         "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"},
     }
-    return SpecCluster(workers=specs, scheduler=scheduler, silence_logs=logging.CRITICAL)
+    try:
+        return SpecCluster(workers=specs, scheduler=scheduler, silence_logs=logging.CRITICAL)
+    except RuntimeError:
+        if _SECOND_RUN not in ends:
+            raise
+        raise UsageError(
+            "the batch is called where a script is run again by each of its worker processes",
+            where=getattr(sys.modules["__main__"], "__file__", None),
+            hint='call it below: if __name__ == "__main__":',
+        ) from None
 
 
 def _guard(sizing: Sizing) -> Any:

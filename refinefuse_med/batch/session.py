@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refinefuse_med.batch.cluster import Pool, Sizing, count_gpus, open_pool, size_pool
+from refinefuse_med.batch.cluster import (
+    Pool,
+    Sizing,
+    count_gpus,
+    end_second_run,
+    open_pool,
+    size_pool,
+)
 from refinefuse_med.batch.journal import Journal, Shard, open_journal
 from refinefuse_med.batch.outcome import BatchResult
 from refinefuse_med.batch.plan import BatchPlan, Pair
@@ -71,6 +78,8 @@ def run_batch(
         `out` cannot be written, holds other things, or another batch is at work on it.
     InputError, MissingExtraError
         The workers cannot be had.
+    UsageError
+        A script calls it outside ``if __name__ == "__main__"``, which workers run again.
     """
     with _opened(out, config, output, options or BatchOptions(), plan.pairs) as session:
         return session.run(plan, watchers, stop)
@@ -108,6 +117,7 @@ def _opened(
     options: BatchOptions,
     pairs: Sequence[Pair],
 ) -> Iterator[_Session]:
+    end_second_run()
     # What is done again replaces what it was, in an archive too.
     output = output.model_copy(update={"deterministic_uids": True})
     gpus = 0 if options.scheduler else count_gpus(config.engine.device)

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import re
 import shutil
 import signal
@@ -132,6 +133,32 @@ def test_a_killed_run_shows_nothing_partial_and_goes_on_to_the_same_bytes(
     subprocess.run(_command(archive, cut), check=True, capture_output=True)
     assert _bytes_of(cut) == _bytes_of(whole)
     assert sum(name.endswith(".dcm") for name in _bytes_of(cut)) > 4
+
+
+def test_a_script_without_a_guard_is_told_so_and_not_run_again_and_again(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+print("begun", flush=True)
+from pathlib import Path
+from dataclasses import replace
+from refinefuse_med.batch.estimate import Estimate
+from refinefuse_med.batch.plan import BatchPlan
+from refinefuse_med.batch.session import BatchOptions, run_batch
+from refinefuse_med.config import FusionConfig, OutputConfig
+from tests.batch import light
+
+pair = replace(light.pair(1), estimate=Estimate(500, 1))
+plan = BatchPlan(Path(), (pair,), ())
+out = Path({str(tmp_path / "out")!r})
+run_batch(plan, out, FusionConfig(), OutputConfig(), BatchOptions(jobs=1))
+print("over", flush=True)
+""")
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environ)
+    assert ended.stdout.split() == ["begun", "begun"]  # by the user, and by the worker
+    assert ended.returncode
+    assert ended.stderr.count("Traceback") == 1
+    assert ended.stderr.splitlines()[-1].endswith('call it below: if __name__ == "__main__":')
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(archive, tmp_path, capsys):
