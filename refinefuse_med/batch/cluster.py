@@ -51,6 +51,8 @@ _DASK: Final[dict[str, Any]] = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
+    # Refused by the system (`_limit_memory`), which raises an error, not killed by the nanny.
+    "distributed.worker.memory.terminate": False,
     "distributed.comm.timeouts.connect": "60s",
     # A nanny starts its worker again however long that takes; by default it is dismissed instead.
     "distributed.deploy.lost-worker-timeout": "365 days",

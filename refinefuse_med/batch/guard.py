@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from refinefuse_med.batch.attempts import Attempts
 from refinefuse_med.batch.job import Job, Stage
-from refinefuse_med.batch.outcome import Outcome
+from refinefuse_med.batch.outcome import TO_BE_ALONE, Outcome
 from refinefuse_med.batch.plan import Pair
 from refinefuse_med.errors import (
     CancelledError,
@@ -49,7 +49,7 @@ def guarded(job: Job, stage: Stage, work: Callable[[Monitor], _T]) -> _T | Outco
     if reason := attempts.exhausted():
         return Outcome(job.pair.name, "failed", error=reason, exit_status=1)
     if attempts.want_solitude() and not job.alone:
-        return Outcome(job.pair.name, "pending", error="to be tried alone")
+        return Outcome(job.pair.name, "pending", error=TO_BE_ALONE)
     monitor = _monitor(job)
     for last in (False, True):
         try:

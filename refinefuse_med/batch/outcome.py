@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-__all__ = ["BatchResult", "Outcome", "Status"]
+__all__ = ["TO_BE_ALONE", "BatchResult", "Outcome", "Status"]
 
 Status = Literal["done", "failed", "pending"]
 
 INTERRUPTED: Final = 130
 """Exit status of what Ctrl-C has ended, as shells have it."""
+
+
+TO_BE_ALONE: Final = "to be tried alone"
+"""Error of a pending pair that is left for when no other pair is at work."""
 
 
 @dataclass(frozen=True)

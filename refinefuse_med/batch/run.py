@@ -14,7 +14,7 @@ from refinefuse_med.batch.attempts import Attempts
 from refinefuse_med.batch.cluster import CPU, GPU, Pool
 from refinefuse_med.batch.job import STAGES, Job
 from refinefuse_med.batch.journal import Journal
-from refinefuse_med.batch.outcome import BatchResult, Outcome
+from refinefuse_med.batch.outcome import TO_BE_ALONE, BatchResult, Outcome
 from refinefuse_med.batch.plan import Pair
 from refinefuse_med.batch.stages import fuse_job, register_job
 from refinefuse_med.batch.watcher import Stop, Watcher
@@ -62,8 +62,9 @@ def run_pairs(
     """Fuse every pair that is not done, each into a folder of its own.
 
     A pair is begun when a worker is about to be free, so that no more volumes are in memory
-    than workers need. One whose workers were killed is put aside, and tried alone once no other
-    is left. What a worker has written is moved to its place by this process alone.
+    than workers need. One whose workers were killed for want of memory is put aside, and tried
+    alone once no other is left. What a worker has written is moved to its place by this process
+    alone.
 
     Parameters
     ----------
@@ -208,7 +209,7 @@ class _Run:
             return
         del self.flying[flight.pair.name]
         if outcome.status == "pending":
-            if any(attempts.want_solitude() for attempts in self._attempts_at(flight.pair)):
+            if outcome.error == TO_BE_ALONE:
                 self._put_aside(flight.job)
             return
         try:
@@ -222,7 +223,9 @@ class _Run:
 
     def _put_aside(self, job: Job) -> None:
         name = job.pair.name
-        log.warning("%s: its worker was killed, twice: it is tried alone after the others", name)
+        log.warning(
+            "%s: its worker was killed, as for want of memory: it is tried alone at the end", name
+        )
         self.aside.append(job)
         for watcher in self.watchers:
             watcher.stage(name, "waits for the others", 0.0)

@@ -7,7 +7,7 @@ import time
 import psutil
 import pytest
 
-from refinefuse_med.batch import run
+from refinefuse_med.batch import attempts, run
 from refinefuse_med.batch.cluster import Sizing
 from refinefuse_med.batch.journal import open_journal
 from refinefuse_med.batch.outcome import BatchResult, Outcome
@@ -101,10 +101,8 @@ def test_a_pair_that_fails_costs_only_itself_and_is_tried_twice(pool, tmp_path, 
     assert not (tmp_path / "out" / bad.name).exists()
 
 
-def test_a_pair_whose_worker_is_killed_twice_beside_others_is_done_alone_when_they_are(
-    pool, tmp_path
-):
-    pairs = [light.pair(0, "dies beside others"), *(light.pair(n) for n in range(1, 6))]
+def test_a_pair_that_lacks_memory_beside_others_is_done_alone_when_they_are(pool, tmp_path):
+    pairs = [light.pair(0, "starves beside others"), *(light.pair(n) for n in range(1, 6))]
     result = light.run(pairs, tmp_path, pool)
     assert result.exit_status == 0
     assert light.tries(tmp_path, pairs[0]) == 3
@@ -114,14 +112,23 @@ def test_a_pair_whose_worker_is_killed_twice_beside_others_is_done_alone_when_th
     assert ended[-1] == pairs[0].name
 
 
-def test_a_pair_whose_worker_is_killed_also_when_it_is_alone_is_given_up(pool, tmp_path):
-    bad, *good = [light.pair(0, "dies"), light.pair(1), light.pair(2)]
+def test_a_pair_that_lacks_memory_also_alone_is_given_up(pool, tmp_path):
+    bad, *good = [light.pair(0, "starves"), light.pair(1), light.pair(2)]
     result = light.run([bad, *good], tmp_path, pool)
     assert [outcome.status for outcome in result.outcomes] == ["failed", "done", "done"]
-    assert result.outcomes[0].error.startswith(
-        "lost its worker 5 times (killed from outside, or for want of memory), also with no other"
-    )
-    assert light.tries(tmp_path, bad) == 5
+    assert result.outcomes[0].error.startswith("lost its worker 3 times, at last with no other")
+    assert light.tries(tmp_path, bad) == 3
+
+
+def test_a_pair_whose_worker_is_killed_from_outside_is_not_tried_for_ever(
+    pool, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(attempts, "MAX_KILLED", 3)  # here, where a lost worker is heard of
+    bad, good = light.pair(0, "dies"), light.pair(1)
+    result = light.run([bad, good], tmp_path, pool)
+    assert [outcome.status for outcome in result.outcomes] == ["failed", "done"]
+    assert result.outcomes[0].error.startswith("lost its worker 3 times (killed from outside)")
+    assert light.tries(tmp_path, bad) == 3
 
 
 def test_a_pair_that_comes_again_while_a_folder_is_watched_has_its_two_attempts(pool, tmp_path):
@@ -133,12 +140,12 @@ def test_a_pair_that_comes_again_while_a_folder_is_watched_has_its_two_attempts(
 
 
 def test_pairs_that_wait_their_turn_where_others_die_are_not_blamed(tmp_path):
-    what = ["dies", "dies", "wants more than its worker may take", "fine"]
+    what = ["starves", "starves", "wants more than its worker may take", "fine"]
     pairs = [light.pair(number, each) for number, each in enumerate(what)]
     with light.pool_of(Sizing(cpu=1, gpu=0, threads=1, memory_bytes=2 * 10**9)) as pool:
         result = light.run(pairs, tmp_path, pool)
     assert [outcome.status for outcome in result.outcomes] == [*["failed"] * 3, "done"]
-    assert [light.tries(tmp_path, pair) for pair in pairs[:3]] == [5, 5, 2]
+    assert [light.tries(tmp_path, pair) for pair in pairs[:3]] == [3, 3, 2]
     assert result.outcomes[2].error.startswith("not enough memory")
 
 
