@@ -204,6 +204,10 @@ class _Run:
 
     def _take(self, flight: _Flight) -> None:
         outcome = self._outcome_of(flight)
+        # At once, and not when Python comes to it: a result that is still wanted is made anew when
+        # the worker that holds it dies.
+        for part in flight.parts:
+            part.release()
         if outcome is None:
             self._submit(flight)
             return

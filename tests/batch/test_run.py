@@ -23,15 +23,17 @@ def pool():
 
 
 class _Kill(Watcher):
-    """SIGKILL for every worker, once, when the first pair has ended."""
+    """SIGKILL for every worker, once, when some pairs have ended."""
 
     pids: frozenset[int] = frozenset()
+    ended: tuple[str, ...] = ()
 
     def begin(self, total, done, pool):
         self._pool = pool
 
     def outcome(self, outcome):
-        if not self.pids:
+        self.ended += (outcome.name,)
+        if len(self.ended) == 4:
             self.pids = frozenset(self._pool.client.run(os.getpid).values())
             for pid in self.pids:
                 os.kill(pid, signal.SIGKILL)
@@ -49,6 +51,9 @@ def test_killed_workers_lose_nothing(pool, tmp_path):
         *(pair.name for pair in pairs),
     ]
     assert not any((tmp_path / "out" / ".batch" / "work").iterdir())
+    # The fourth is being ended as they die.
+    before = [pair for pair in pairs if pair.name in killer.ended[:3]]
+    assert [light.tries(tmp_path / "out", pair) for pair in before] == [1, 1, 1]
 
 
 def test_workers_that_are_killed_while_they_start_are_started_again(tmp_path):
@@ -145,7 +150,7 @@ def test_pairs_that_wait_their_turn_where_others_die_are_not_blamed(tmp_path):
     with light.pool_of(Sizing(cpu=1, gpu=0, threads=1, memory_bytes=2 * 10**9)) as pool:
         result = light.run(pairs, tmp_path, pool)
     assert [outcome.status for outcome in result.outcomes] == [*["failed"] * 3, "done"]
-    assert [light.tries(tmp_path, pair) for pair in pairs[:3]] == [3, 3, 2]
+    assert [light.tries(tmp_path, pair) for pair in pairs] == [3, 3, 2, 1]
     assert result.outcomes[2].error.startswith("not enough memory")
 
 
