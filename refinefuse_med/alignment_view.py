@@ -53,8 +53,8 @@ def write_alignment(
     OutputError
         The file cannot be written.
     """
-    rgb, window = shown.rgb, shown.windows["functional"]
-    grid = grid_of(fixed)
+    window, grid = shown.windows["functional"], grid_of(fixed)
+    rgb = shown.rgb
     point = io.centre_of(rgb, affine_ras(fixed))
     # Of what is shown alone: the whole volume would take more memory than all else together.
     edges = colour.find_edges_through(shown.grey, grid.spacing_mm, point)

@@ -287,7 +287,7 @@ def _write_preview(result: FusionResult, path: Path) -> None:
     io.render_preview(
         path,
         anatomical=result.anatomical,
-        functional_rgb=picture.functional_rgb,
+        functional_rgb=result.shown.rgb,
         fused=picture.fused,
         contribution_rgb=result.contribution_rgb,
         window_anatomical=picture.windows["anatomical"],

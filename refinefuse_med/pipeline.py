@@ -177,8 +177,8 @@ def _fuse_at(
     fused = run.fused
     if shown.colormap != "none":
         fused = colour.recolour_as_painted(run.fused, shown.scalar, shown.colormap, config.keep)
-    fused, rgb, luminance, contribution = to_place(
-        torch.device("cpu"), fused, shown.rgb, run.fused, run.contribution
+    fused, luminance, contribution = to_place(
+        torch.device("cpu"), fused, run.fused, run.contribution
     )
     picture = make_volume(
         fused,
@@ -188,7 +188,6 @@ def _fuse_at(
     )
     return FusedPicture(
         fused=picture,
-        functional_rgb=rgb,
         colormap=shown.colormap,
         colours=colour.palette(shown.colormap),
         windows=shown.windows,
@@ -208,13 +207,14 @@ def show_pair(
     The pictures are made on the device `place`, the CPU by default.
     """
     place = place or torch.device("cpu")
-    windows = windows_of(anatomical, functional, field_of_view, config)
-    values, seen = to_device(functional.as_tensor()[0], place), to_device(field_of_view, place)
-    scalar = colour.apply_window(values, windows["functional"])
-    name = colour.resolve_colormap(config.colormap, modality_of(functional))
-    grey = colour.apply_window(to_device(anatomical.as_tensor()[0], place), windows["anatomical"])
-    # All palettes begin with black.
-    return ShownPair(grey, scalar.mul_(seen), name, windows)
+    values, others = (to_device(v.as_tensor()[0], place) for v in (anatomical, functional))
+    return ShownPair(
+        values,
+        others,
+        to_device(field_of_view, place),
+        colour.resolve_colormap(config.colormap, modality_of(functional)),
+        windows_of(anatomical, functional, field_of_view, config),
+    )
 
 
 def windows_of(

@@ -27,23 +27,42 @@ RESULT_SCHEMA: Final = 1
 class ShownPair:
     """What a reader sees of two volumes on one grid, before they are fused.
 
+    Its pictures are made each time they are asked for, and not kept: four bytes a voxel each.
+
     Attributes
     ----------
-    grey : torch.Tensor
-        Shape (I, J, K), in [0, 1]: the anatomical volume in its window.
-    scalar : torch.Tensor
-        Shape (I, J, K), in [0, 1]: the functional volume in its window; 0 outside the field of
-        view.
+    anatomical, functional : torch.Tensor
+        Shape (I, J, K): the volumes, in their units.
+    field_of_view : torch.Tensor
+        Shape (I, J, K), bool: where the functional scan has seen the patient.
     colormap : str
         Name of the functional volume's palette; ``none``: grey.
     windows : dict
         Window of ``anatomical`` and ``functional``, in their units.
     """
 
-    grey: torch.Tensor
-    scalar: torch.Tensor
+    anatomical: torch.Tensor
+    functional: torch.Tensor
+    field_of_view: torch.Tensor
     colormap: str
     windows: dict[str, tuple[float, float]]
+
+    @property
+    def grey(self) -> torch.Tensor:
+        """Shape (I, J, K), in [0, 1]: the anatomical volume in its window."""
+        from refinefuse_med import colour
+
+        return colour.apply_window(self.anatomical, self.windows["anatomical"])
+
+    @property
+    def scalar(self) -> torch.Tensor:
+        """Shape (I, J, K), in [0, 1]: the functional volume in its window; 0 outside the field of
+        view, as all palettes begin with black.
+        """
+        from refinefuse_med import colour
+
+        scalar = colour.apply_window(self.functional, self.windows["functional"])
+        return scalar.mul_(self.field_of_view)
 
     @property
     def rgb(self) -> torch.Tensor:
@@ -69,8 +88,6 @@ class FusedPicture:
     fused : MetaTensor
         On the anatomical grid: colour, shape (3, I, J, K), uint8; or, where the result is
         grey, the fused luminance, shape (1, I, J, K), float32 in [0, 1].
-    functional_rgb : torch.Tensor
-        Shape (3, I, J, K), uint8: the functional volume in its palette.
     colormap : str
         Name of the palette; ``none``: grey.
     colours : torch.Tensor
@@ -82,7 +99,6 @@ class FusedPicture:
     """
 
     fused: MetaTensor
-    functional_rgb: torch.Tensor
     colormap: str
     colours: torch.Tensor
     windows: dict[str, tuple[float, float]]
@@ -127,16 +143,12 @@ class FusionResult:
     @property
     def shown(self) -> ShownPair:
         """The two volumes as they were shown to the network and to the reader."""
-        from refinefuse_med import colour
-
-        picture = self.picture
-        windows, functional = picture.windows, self.functional_registered
-        scalar = colour.apply_window(functional.as_tensor()[0], windows["functional"])
         return ShownPair(
-            grey=colour.apply_window(self.anatomical.as_tensor()[0], windows["anatomical"]),
-            scalar=scalar.mul_(self.field_of_view),
-            colormap=picture.colormap,
-            windows=windows,
+            anatomical=self.anatomical.as_tensor()[0],
+            functional=self.functional_registered.as_tensor()[0],
+            field_of_view=self.field_of_view,
+            colormap=self.picture.colormap,
+            windows=self.picture.windows,
         )
 
     @property

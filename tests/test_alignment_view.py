@@ -33,10 +33,9 @@ def columns(monkeypatch):
 
 def write(path, fixed, moving, method="rigid", matrix=SHIFT, *, keep=True):
     registered, seen = resample_to(moving, grid_of(fixed), matrix)
-    grey = fixed.as_tensor()[0] / fixed.max()
-    scalar = (registered.as_tensor()[0] / 12).clamp(0, 1) * seen
     windows = {"anatomical": (0.0, float(fixed.max())), "functional": (0.0, 12.0)}
-    shown = ShownPair(grey.as_subclass(torch.Tensor), scalar, "none", windows)
+    values = fixed.as_tensor()[0], registered.as_tensor()[0]
+    shown = ShownPair(*values, seen, "none", windows)
     aligned = RegistrationResult(method, "ok", {}, matrix, 1.0)
     moving = moving if keep else None
     return write_alignment(path, fixed, registered, shown, aligned, moving=moving)

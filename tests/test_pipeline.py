@@ -136,7 +136,7 @@ def test_what_is_asked_for_is_kept_where_colours_leave_no_room(head_pair):
         for r in (luminance, chroma)
     ]
     assert apart[0] < 1.5 / 255 < 0.05 < apart[1]
-    palette = colour.chroma(chroma.picture.functional_rgb.float() / 255)
+    palette = colour.chroma(chroma.shown.rgb.float() / 255)
     errors = [
         (colour.chroma(r.fused.as_tensor().float() / 255) - palette).abs().mean()
         for r in (luminance, chroma)

@@ -34,7 +34,7 @@ def write_thumbnail(result: FusionResult, path: Path) -> None:
     """
     from PIL import Image
 
-    volumes = [result.shown.grey[None], result.picture.functional_rgb, result.fused.as_tensor()]
+    volumes = [result.shown.grey[None], result.shown.rgb, result.fused.as_tensor()]
     scene = make_scene(volumes, affine_ras(result.anatomical), None)
     axial = PLANES[0]
     across, down = scene.size_mm(axial)

@@ -13,6 +13,8 @@ from refinefuse_med.progress import SILENT, Monitor, run_filter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 __all__ = [
     "EDGE_COLOUR",
     "TILE_MM",
@@ -32,6 +34,11 @@ _WEAK_EDGE: Final = 0.05
 _STRONG_EDGE: Final = 0.1
 """Gradient, in parts of the window per voxel, from which an edge is one; weak ones only where
 they go on from a strong one."""
+_SMOOTHING_ERROR: Final = 0.01
+_WIDEST_KERNEL: Final = 32
+"""ITK's own, voxels to either side."""
+_VOXELS_AT_ONCE: Final = 2**24
+"""The filter takes some 20 bytes for each."""
 
 _AROUND_MM: Final = 12.0
 """How far around a plane its edges are searched: what smoothing reaches is less than half of it."""
@@ -67,6 +74,9 @@ def find_edges(
 ) -> torch.Tensor:
     """Find the edges of a scan, a voxel wide (Canny).
 
+    A large one is gone through slab by slab, with the same edges: a slab is found with all that
+    has a say in it, and edges go on from slab to slab.
+
     Parameters
     ----------
     grey : Tensor, shape (I, J, K), in [0, 1]
@@ -83,16 +93,65 @@ def find_edges(
     CancelledError
         The user asked to stop.
     """
+    plane, reach = grey[0].numel(), _reach(float(spacing_mm[0]))
+    if grey.numel() <= _VOXELS_AT_ONCE:
+        return torch.from_numpy(_canny(grey, spacing_mm, _WEAK_EDGE, _STRONG_EDGE, monitor))
+    size = len(grey)
+    weak, strong = (np.empty(grey.shape, dtype=bool) for _ in range(2))
+    step = max(_VOXELS_AT_ONCE // plane - 2 * reach, reach)
+    for start in range(0, size, step):
+        stop = min(start + step, size)
+        first = max(start - reach, 0)
+        slab = grey[first : stop + reach]
+        for found, threshold in ((weak, _WEAK_EDGE), (strong, _STRONG_EDGE)):
+            edges = _canny(slab, spacing_mm, threshold, threshold, monitor)
+            found[start:stop] = edges[start - first : stop - first]
+    return torch.from_numpy(_going_on_from(strong, weak))
+
+
+def _canny(
+    grey: torch.Tensor,
+    spacing_mm: Sequence[float],
+    weak: float,
+    strong: float,
+    monitor: Monitor,
+) -> NDArray[np.bool_]:
     import SimpleITK as sitk
 
     image = sitk.GetImageFromArray(grey.numpy().transpose(2, 1, 0))
     image.SetSpacing([float(mm) for mm in spacing_mm])
     canny = sitk.CannyEdgeDetectionImageFilter()
     canny.SetVariance(_SMOOTHING_MM2)
-    canny.SetLowerThreshold(_WEAK_EDGE)
-    canny.SetUpperThreshold(_STRONG_EDGE)
+    canny.SetMaximumError(_SMOOTHING_ERROR)
+    canny.SetLowerThreshold(weak)
+    canny.SetUpperThreshold(strong)
     found = sitk.GetArrayFromImage(run_filter(canny, image, monitor)).transpose(2, 1, 0) > 0
-    return torch.from_numpy(np.ascontiguousarray(found))
+    return np.ascontiguousarray(found)
+
+
+def _reach(spacing_mm: float) -> int:
+    """How many voxels away a value has a say in whether a voxel is on an edge.
+
+    The filter's Gaussian kernel ends where but `_SMOOTHING_ERROR` of it is left (Lindeberg's
+    discrete kernel, as in ITK); two voxels are for the derivatives, and one for its zero.
+    """
+    from scipy.special import ive
+
+    kernel = ive(np.arange(_WIDEST_KERNEL + 1), _SMOOTHING_MM2 / spacing_mm**2)
+    within = kernel[0] + 2 * np.append(0, np.cumsum(kernel[1:]))
+    return int(np.argmax(np.append(within, 1) >= 1 - _SMOOTHING_ERROR)) + 3
+
+
+def _going_on_from(strong: NDArray[np.bool_], weak: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The weak edges that hang together with a strong one, over corners, too."""
+    from scipy.ndimage import label
+
+    pieces, count = label(weak, structure=np.ones((3, 3, 3)))
+    kept = np.zeros(count + 1, dtype=bool)
+    kept[pieces[strong]] = True
+    kept[0] = False
+    edges: NDArray[np.bool_] = kept[pieces]
+    return edges
 
 
 def find_edges_through(

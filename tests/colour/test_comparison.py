@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from refinefuse_med import colour
+from refinefuse_med.colour import comparison
 from refinefuse_med.colour.comparison import EDGE_COLOUR, TILE_MM
 from refinefuse_med.errors import CancelledError
-from refinefuse_med.progress import Monitor
+from refinefuse_med.progress import SILENT, Monitor
 
 SPACING = (2.0, 3.0, 6.0)
 
@@ -62,6 +63,28 @@ def test_planes_at_the_rim_have_their_edges_too(cube, point):
     assert torch.equal(
         found.select(0, point[0]), colour.find_edges(filled, SPACING).select(0, point[0])
     )
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.6, 0.9, 2.5)])
+def test_edges_found_slab_by_slab_are_those_of_the_whole(monkeypatch, spacing):
+    # Ellipsoids in noise, and a wall that fades along the slabs: strong in the first alone.
+    i, j, k = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in (70, 40, 24)), indexing="ij")
+    noise = torch.rand(i.shape, generator=torch.Generator().manual_seed(0))
+    grey = 0.5 * (i**2 + 2 * j**2 + k**2 < 0.6) + 0.25 * (k > 0.7) * (1 - i) + 0.1 * noise
+    whole = colour.find_edges(grey, spacing)
+    sizes = []
+    find = comparison._canny
+
+    def spy(slab, *rest):
+        sizes.append(slab.numel())
+        return find(slab, *rest)
+
+    monkeypatch.setattr(comparison, "_canny", spy)
+    monkeypatch.setattr(comparison, "_VOXELS_AT_ONCE", 30 * 40 * 24)
+    assert torch.equal(colour.find_edges(grey, spacing), whole)
+    assert len(sizes) > 2
+    assert max(sizes) <= 30 * 40 * 24
+    assert not torch.equal(torch.from_numpy(find(grey, spacing, 0.1, 0.1, SILENT)), whole)
 
 
 def test_edges_stop_on_request(cube):
