@@ -1,7 +1,7 @@
 """The napari panel in a real window: how long it takes, how long it blocks, what it holds.
 
     scripts/with-display python benchmarks/panel.py                   # about five minutes
-    scripts/with-display python benchmarks/panel.py --memory 256 256 200
+    scripts/with-display python benchmarks/panel.py --memory 512 512 600 --machine 8
 
 The first works on the sample study as a user does, and prints for each step its duration and the
 longest time for which the window did not answer (a timer of 5 ms that came late). What held it up
@@ -9,8 +9,10 @@ is told from the stack of the main thread at that time: our own code; napari, ca
 is added, say); napari by itself; or nothing in Python, such as drawing. Steps of napari
 alone, on layers of the same size, stand below for comparison.
 
-The second measures memory: what the process holds and its peak, in bytes per voxel of the
-anatomical scan, beside the same fusion by the library without a window.
+The second measures memory: what the process holds, and its peak, in GB and in bytes for a voxel
+of a CT of that size, from its file to the export. With `--machine` the panel is told that the
+machine has so many GB, and no more. The PET covers a sixth of the CT, as the slices that are
+fused change the time and not the memory.
 """
 
 from __future__ import annotations
@@ -176,13 +178,13 @@ def windows(folder: Path) -> None:
         panel.align.align.button.click()
     with bench.step("preview, first slice"):
         panel.fuse.preview.button.click()
-        until(lambda: not panel.fuse.is_previewing)
+        until(lambda: not panel.fuse.preview.is_busy)
     mr = panel.session.anatomical
     for number in (60, 75, 90):
         with bench.step("preview, another slice"):
             viewer.dims.set_point(0, mr.data_to_world((number, 0, 0))[0])
             live(0.05)
-            until(lambda: not panel.fuse.is_previewing)
+            until(lambda: not panel.fuse.preview.is_busy)
     panel.fuse.preview.button.click()
     with bench.step("shift by hand"):
         panel.align.shift[0].setValue(2)
@@ -223,82 +225,79 @@ def windows(folder: Path) -> None:
     viewer.close()
 
 
-def scan(shape: tuple[int, int, int], modality: str):
-    """A volume of this size, of a ball and a gradient."""
-    from refinefuse_med.volume import make_volume
+def write_scans(folder: Path, shape: tuple[int, int, int]) -> list[str]:
+    """A CT of this size, 16 bits a voxel, and a PET of a slab of it, as NIfTI files."""
+    import nibabel as nib
 
-    i, j, k = (np.linspace(-1, 1, n, dtype=np.float32) for n in shape)
-    ball = i[:, None, None] ** 2 + j[None, :, None] ** 2 + k[None, None, :] ** 2
-    ball *= -100
-    ball += 60
-    ball.clip(0, None, out=ball)
-    affine = np.diag([*(-200 / shape[0], -200 / shape[1], 200 / shape[2]), 1.0])
-    return make_volume(ball, affine, modality=modality, frame_of_reference_uid="1.2")
+    # The middle slices of either are at 0 mm.
+    (i, j, k), slab = shape, (shape[0] // 4, shape[1] // 4, max(shape[2] // 24, 4))
+    sizes = {"ct.nii": ((i, j, k), 1.0), "pet.nii": (slab, 4.0)}
+    for name, (size, mm) in sizes.items():
+        x, y, z = (mm * (np.arange(n, dtype=np.float32) - (n - 1) / 2) for n in size)
+        part = (x[:, None, None] / i) ** 2 + (y[None, :, None] / j) ** 2 + (z / k) ** 2
+        data = np.full(size, -1000 if mm == 1 else 0, np.int16)
+        # Rings, so that there are edges.
+        data[part < 0.2] = (60 + 200 * (np.sin(60 * part[part < 0.2]) > 0.5)).astype(np.int16)
+        origin = [-x[0], -y[0], z[0]]
+        affine = np.block([[np.diag([-mm, -mm, mm]), np.array(origin)[:, None]], [0, 0, 0, 1]])
+        nib.save(nib.Nifti1Image(data, affine), folder / name)
+    return [str(folder / name) for name in sizes]
 
 
-def memory(shape: tuple[int, int, int]) -> None:
-    """What the panel holds, and its peak."""
-    from refinefuse_med.config import FusionConfig
-    from refinefuse_med.network import RefineFuse
-    from refinefuse_med.pipeline import fuse_pair
-    from refinefuse_napari._bridge import image_layer
+def memory(folder: Path, shape: tuple[int, int, int], machine: float | None) -> None:
+    """What the panel holds, and its peak, step by step."""
+    import psutil
+
     from refinefuse_napari._controller import State
 
-    config = FusionConfig.model_validate({"registration": {"method": "none"}})
+    paths = write_scans(folder, shape)
+    if machine:
+        whole = psutil.virtual_memory()
+        psutil.virtual_memory = lambda: whole._replace(
+            available=max(0, int(1e9 * machine) - held())
+        )
     bench = Bench()
-    small = (64, 64, 64)
     voxels = int(np.prod(shape))
-    # All code is loaded, and every pool filled, before anything is counted.
-    model = RefineFuse.from_pretrained()
-    fuse_pair(scan(small, "MR"), scan(small, "PT"), config, model=model)
     bench.open_panel()
     panel = bench.panel
     panel.align.method.setCurrentText("none")
-    print("\nbytes per voxel of the anatomical scan")
-    print(f"{'step':<34}{'held':>9}{'peak':>9}")
+    columns = "{:<34}{:>9}{:>9}{:>9}{:>9}{:>9}"
+    print(columns.format("", "held GB", "peak GB", "B/voxel", "B/voxel", "seconds"))
+    rest()
+    base, peaks = held(), []
 
-    def row(name: str, since: float) -> None:
-        print(f"{name:<34}{(held() - since) / voxels:>9.1f}{(peak() - since) / voxels:>9.1f}")
-
-    rest()
-    base = held()
-    volumes = scan(shape, "MR"), scan(small, "PT")
-    row("two volumes", base)
-    forget_peak()
-    result = fuse_pair(*volumes, config, model=model)
-    row("library: fuse", base)
-    del result
-    rest()
-    row("library: result gone", base)
-    for volume, name in zip(volumes, ("MR", "PT"), strict=True):
-        data, attributes, _ = image_layer(volume, name)
-        bench.viewer.add_image(data, **attributes)
-    del volumes, volume, data
-    live(1.0)
-    rest()
-    row("panel: layers", base)
-    for name, button in (
-        ("align", panel.align.align.button),
-        ("fuse", panel.fuse.fuse.button),
-        ("preview", panel.fuse.preview.button),
-        *((f"check: {kind}", view) for kind, view in panel.check.compare.items()),
-        ("check: contribution", panel.check.contribution),
-        ("fuse again", panel.fuse.fuse.button),
-    ):
+    def row(name: str, begin: Callable[[], object]) -> None:
         forget_peak()
-        button.click()
+        started = time.perf_counter()
+        begin()
         until(lambda: panel.session.controller.state is not State.RUNNING)
-        until(lambda: not panel.fuse.is_previewing)
-        if name == "preview":
-            button.click()
+        until(lambda: not panel.fuse.preview.is_busy)
         live(1.0)
+        if panel.session.controller.state is State.FAILED:
+            raise SystemExit(f"{name}: {panel.said.text()}")
+        seconds, most = time.perf_counter() - started, peak()
         rest()
-        row(f"panel: {name}", base)
+        peaks.append(most)
+        figures = [f"{n / 1e9:.2f}" for n in (held(), most)]
+        figures += [f"{(n - base) / voxels:.1f}" for n in (held(), most)]
+        print(columns.format(name, *figures, f"{seconds:.0f}"), flush=True)
+
+    row("nothing opened", lambda: None)
+    row("open", lambda: panel.session.open(paths))
+    row("align", panel.align.align.button.click)
+    row("preview", panel.fuse.preview.button.click)
+    panel.fuse.preview.button.click()
+    row("fuse", panel.fuse.fuse.button.click)
     print(panel.fuse.memory.text())
-    bench.viewer.layers.clear()
-    live(1.0)
-    rest()
-    row("panel: all layers removed", base)
+    for kind, view in panel.check.compare.items():
+        row(f"check: {kind}", view.click)
+    row("check: contribution", panel.check.contribution.click)
+    row("check: swipe", lambda: panel.check.swipe.setValue(50))
+    row("fuse again", panel.fuse.fuse.button.click)
+    panel.export.folder.setText(str(folder / "out"))
+    row("export, preview, report", panel.export.export.button.click)
+    row("all layers removed", bench.viewer.layers.clear)
+    print(f"most at any time: {max(peaks) / 1e9:.2f} GB")
     bench.viewer.close()
 
 
@@ -336,12 +335,13 @@ def main() -> None:
     """Measure one or the other."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--memory", type=int, nargs=3, metavar=("I", "J", "K"))
+    parser.add_argument("--machine", type=float, metavar="GB")
     arguments = parser.parse_args()
-    if arguments.memory:
-        memory(tuple(arguments.memory))
-        return
     with tempfile.TemporaryDirectory() as folder:
-        windows(Path(folder))
+        if arguments.memory:
+            memory(Path(folder), tuple(arguments.memory), arguments.machine)
+        else:
+            windows(Path(folder))
 
 
 if __name__ == "__main__":

@@ -118,6 +118,10 @@ class Controller:
             if not {request.anatomical.layer_id, request.functional.layer_id} <= set(layer_ids):
                 self._alignment = self._fusion = None
 
+    def let_go_of_fusion(self) -> None:
+        """Make room for another: there is nothing to export until that is done."""
+        self._fusion = None
+
     def why_not(self, action: Action) -> str | None:
         """Why `action` cannot be done now; None where it can."""
         if self.state is State.RUNNING:
@@ -168,7 +172,8 @@ class Controller:
 
     def _take_over(self, outcome: Outcome) -> None:
         # The layers are the viewer's from now on: one that is removed there is to be gone.
-        self.outcome = replace(outcome, layer=None, opened=())
+        # Of volumes there are enough below.
+        self.outcome = replace(outcome, layer=None, opened=(), alignment=None, fusion=None)
         if outcome.alignment is not None:
             self._alignment = outcome.alignment
         if outcome.fusion is not None:

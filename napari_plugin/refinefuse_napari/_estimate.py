@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Eta", "Machine", "memory_needed", "memory_words", "time_words"]
 
-BYTES_PER_FIXED_VOXEL: Final = 46
+BYTES_PER_FIXED_VOXEL: Final = 40
 BYTES_PER_MOVING_VOXEL: Final = 8
 """Peak of a fusion in colour over what the process holds before it; measured at 128 to 288
 voxels a side (`tests/napari/test_estimate.py` holds them against a run)."""

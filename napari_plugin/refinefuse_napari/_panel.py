@@ -85,9 +85,8 @@ class FusionPanel(QWidget):
         """Offer the layers that there are; napari calls this when they change."""
         layers = self.session.viewer.layers
         self.session.controller.forget_all_but({str(layer.unique_id) for layer in layers})
-        self.inputs.offer()
         self.align.landmarks.offer()
-        self._refresh()
+        self.inputs.offer()  # which tells the session, and so refreshes the panel
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take files and folders."""

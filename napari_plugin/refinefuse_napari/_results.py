@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from refinefuse_napari._bridge import modality_of_layer
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RESULT",
+    "VIEWS",
     "bring_forward",
     "candidates",
     "drop_stale_views",
@@ -25,6 +28,7 @@ __all__ = [
     "look_at",
     "show_result",
     "suggest_pair",
+    "uncover_fusion",
 ]
 
 RESULT: Final = "refinefuse_result"
@@ -33,12 +37,17 @@ RESULT: Final = "refinefuse_result"
 FOLLOWING: Final = frozenset({"preview", "checkerboard", "edges", "blend"})
 """Kinds of results that are made again, while they are seen, when the alignment changes."""
 
-VIEWS: Final = FOLLOWING | {"swipe", "contribution"}
+OF_FUSION: Final = frozenset({"swipe", "contribution"})
+"""Kinds of results that hold what is of one fusion, and are wrong once there is another."""
+
+VIEWS: Final = FOLLOWING | OF_FUSION
 """Kinds of results that are made at a click, and are wrong once the alignment is another."""
 
 _KEPT_BY_THE_USER: Final = frozenset(
     {"name", "colormap", "contrast_limits", "blending", "opacity", "visible", "rgb"}
 )
+_NUMBERS: Final = ("scale", "translate", "rotate", "shear", "affine")
+"""Of what places a layer, what napari does not compare by itself."""
 
 
 def is_result(layer: Image) -> bool:
@@ -72,9 +81,17 @@ def show_result(layers: LayerList, layer_data: LayerData) -> Image:
         return fresh
     present.data = data
     for name, value in attributes.items():
-        if name not in _KEPT_BY_THE_USER:
+        if name not in _KEPT_BY_THE_USER and not _stands(present, name, value):
             setattr(present, name, value)
     return present
+
+
+def _stands(layer: Image, name: str, value: Any) -> bool:
+    """Whether a layer is placed so already: napari would draw it again at each attribute."""
+    if name not in _NUMBERS:
+        return False
+    now = layer.affine.affine_matrix if name == "affine" else getattr(layer, name)
+    return np.array_equal(now, value)
 
 
 def find_result(layers: LayerList, kind: str, of: tuple[str, str]) -> Image | None:
@@ -86,6 +103,17 @@ def drop_views(layers: LayerList, kinds: Collection[str] = VIEWS) -> None:
     """Take away results that can be made again at a click."""
     for layer in list(layers):
         if layer.metadata.get(RESULT, ("",))[0] in kinds:
+            layers.remove(layer)
+
+
+def uncover_fusion(layers: LayerList, kinds: Collection[str] = OF_FUSION) -> None:
+    """Take away results of some kinds; where one of them was seen, its fusion is."""
+    for layer in list(layers):
+        kind, *of = layer.metadata.get(RESULT, ("",))
+        if kind in kinds:
+            fused = find_result(layers, "fused", (of[0], of[1]))
+            if fused is not None and layer.visible:
+                fused.visible = True
             layers.remove(layer)
 
 
@@ -103,10 +131,12 @@ def drop_stale_views(layers: LayerList) -> None:
 
 
 def bring_forward(viewer: ViewerModel, fresh: Image, functional: Image | None) -> None:
-    """Hide what would show through a new result, or lies on another grid than it."""
+    """Show a result, and hide what would show through it, or lies on another grid than it."""
     for layer in viewer.layers:
-        if layer is not fresh and (layer is functional or is_result(layer)):
+        if layer.visible and layer is not fresh and (layer is functional or is_result(layer)):
             layer.visible = False
+    if not fresh.visible:
+        fresh.visible = True
     viewer.layers.selection.active = fresh
     look_at(viewer, fresh)
 

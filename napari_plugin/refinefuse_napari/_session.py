@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Layer
 from napari.utils.notifications import notification_manager, show_error, show_warning
-from pydantic import ValidationError
 from qtpy.QtCore import QObject, Signal
 
-from refinefuse_med.config import FusionConfig
 from refinefuse_med.errors import CancelledError, RefineFuseError, UsageError
-from refinefuse_napari import _texts as texts
+from refinefuse_napari import _results as results
 from refinefuse_napari._bridge import LayerSnapshot, snapshot
 from refinefuse_napari._controller import Action, Controller
 from refinefuse_napari._estimate import Machine
 from refinefuse_napari._opening import open_scans
-from refinefuse_napari._results import bring_forward, drop_stale_views, is_following, show_result
+from refinefuse_napari._options import Options
 from refinefuse_napari._settings import read_settings
 from refinefuse_napari._work import Models, Outcome, Request
-from refinefuse_napari._worker import Job, Work
+from refinefuse_napari._worker import Job, Turns, Work
 
 if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
+
+    from refinefuse_napari._bridge import LayerData
 
 __all__ = ["Session"]
 
@@ -34,7 +35,7 @@ class Session(QObject):
 
     Attributes
     ----------
-    viewer, controller, models, job
+    viewer, controller, models, job, options
     machine : Machine or None
         None until it is measured.
     details : str
@@ -54,7 +55,8 @@ class Session(QObject):
         self.details = ""
         self.anatomical: Image | None = None
         self.functional: Image | None = None
-        self._options: dict[str, dict[str, Any]] = {}
+        self.options = Options()
+        self._turns = Turns(self)
         self.job = Job(self)
         self.job.ended.connect(self._end)
         # torch takes seconds to load: the window does not wait for it.
@@ -65,28 +67,11 @@ class Session(QObject):
 
     def option(self, group: str, name: str, value: Any) -> None:
         """Note what the user wants of a configuration."""
-        self._options.setdefault(group, {})[name] = value
+        self.options.note(group, name, value)
         if name == "force":
             self.look_again()
         else:
             self.changed.emit()
-
-    def config(self) -> FusionConfig:
-        """What the options come to.
-
-        Raises
-        ------
-        UsageError
-            One of them cannot be.
-        """
-        try:
-            return FusionConfig.model_validate(self._options)
-        except ValidationError as error:
-            # The last is of the most particular of the forms that a value may have.
-            last = error.errors()[-1]
-            what = last["msg"].removeprefix("Value error, ")
-            where = str(last["loc"][1]).replace("_", " ")
-            raise UsageError(what, where=where, hint=texts.SEE_FUSE) from error
 
     def choose(self, anatomical: Image | None, functional: Image | None) -> None:
         """Take two layers as the pair."""
@@ -95,8 +80,7 @@ class Session(QObject):
 
     def look_again(self) -> None:
         """Tell the controller how the two layers stand now."""
-        force = self._options.get("registration", {}).get("force", False)
-        self.controller.choose(*self.shots(), force=force)
+        self.controller.choose(*self.shots(), force=self.options.force)
 
     def request(self) -> Request:
         """The pair and the configuration, as they are now.
@@ -110,7 +94,7 @@ class Session(QObject):
         anatomical, functional = self.shots()
         if anatomical is None or functional is None:
             raise UsageError("two scans are needed")
-        return Request(anatomical, functional, self.config())
+        return Request(anatomical, functional, self.options.config())
 
     def run(self, action: Action, work: Work) -> None:
         """Do `work` in another thread, if `action` can be done now."""
@@ -148,9 +132,9 @@ class Session(QObject):
         if outcome.layer is None:
             return None
         known = set(self.viewer.layers)
-        layer = show_result(self.viewer.layers, outcome.layer)
+        layer = results.show_result(self.viewer.layers, outcome.layer)
         if layer not in known:
-            bring_forward(self.viewer, layer, self.functional)
+            results.bring_forward(self.viewer, layer, self.functional)
         return layer
 
     def open(self, paths: list[str]) -> None:
@@ -167,25 +151,35 @@ class Session(QObject):
 
     def _show_alignment(self, outcome: Outcome) -> None:
         """Show a new alignment; a view that follows it stays in front, what is stale goes."""
-        drop_stale_views(self.viewer.layers)
+        results.drop_stale_views(self.viewer.layers)
         layer = self.show(outcome)
-        if layer is not None and not any(is_following(x) for x in self.viewer.layers if x.visible):
-            bring_forward(self.viewer, layer, self.functional)
-            layer.visible = True
+        if layer is not None and not any(
+            results.is_following(x) for x in self.viewer.layers if x.visible
+        ):
+            results.bring_forward(self.viewer, layer, self.functional)
 
     def _end(self, ended: Outcome | Exception) -> None:
         if isinstance(ended, Outcome):
-            for data, attributes, kind in ended.opened:
-                self.viewer.layers.append(Layer.create(data, attributes, kind))
-            before = self.controller.alignment
-            self.controller.finish(ended)
-            if ended.alignment is not None and ended.alignment is not before:
-                self._show_alignment(ended)
-            else:
-                self.show(ended)
+            # napari takes up to a fifth of a second for each.
+            added = (partial(self._add, opened) for opened in ended.opened)
+            self._turns.take(*added, partial(self._finish, ended))
         else:
             self.controller.fail(ended)
             self.tell(ended)
+
+    def _add(self, opened: LayerData) -> None:
+        data, attributes, kind = opened
+        self.viewer.layers.append(Layer.create(data, attributes, kind))
+
+    def _finish(self, ended: Outcome) -> None:
+        before = self.controller.alignment
+        self.controller.finish(ended)
+        if ended.fusion is not None:
+            results.uncover_fusion(self.viewer.layers)
+        if ended.alignment is not None and ended.alignment is not before:
+            self._show_alignment(ended)
+        else:
+            self.show(ended)
 
     def _measured(self, ended: Machine | Exception) -> None:
         # What is wrong with the weights is told when a fusion is asked for.

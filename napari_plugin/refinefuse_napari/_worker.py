@@ -1,7 +1,11 @@
-"""Work in other threads: one job at a time, and the newest of many small requests."""
+"""Work in other threads: one job at a time, and the newest of many small requests.
+
+And work that has to be in the main thread, a piece at a time.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Thread
@@ -12,7 +16,7 @@ from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 from refinefuse_med.progress import Monitor
 from refinefuse_napari._collector import Collector, collector
 
-__all__ = ["Job", "Latest", "Work"]
+__all__ = ["Job", "Latest", "Turns", "Work"]
 
 Work = Callable[[Monitor], Any]
 
@@ -156,3 +160,28 @@ class Latest(QObject):
             self.came.emit(ended)
         elif not self._timer.isActive():
             self._start()
+
+
+class Turns(QObject):
+    """Takes steps in the main thread, the first at once; before each other one the window lives."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._steps: deque[Callable[[], None]] = deque()
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._next)
+
+    def take(self, *steps: Callable[[], None]) -> None:
+        """Take steps one after another, behind those that are still to be taken."""
+        waiting = bool(self._steps)
+        self._steps.extend(steps)
+        if not waiting:
+            self._next()
+
+    def _next(self) -> None:
+        step = self._steps.popleft()
+        if self._steps:
+            self._timer.start(0)
+        else:
+            self._timer.stop()
+        step()

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from refinefuse_med.volume import make_volume
+
+OURS_AND_NAPARIS = (
+    "error::Warning:(refinefuse_|napari)",
+    # The panel says so itself, and tells Python to be still (see `expect_oblique_layers`).
+    "ignore:Non-orthogonal slicing:UserWarning",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Let every warning of ours, and of napari at what we do with it, be an error."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings(*OURS_AND_NAPARIS))
+
 
 FRAME = "1.2.826.0.1.3680043.8.498.1"
 

@@ -21,7 +21,6 @@ from refinefuse_napari._bridge import (
 )
 
 SHAPE = (5, 6, 7)
-pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
 
 
 def pose(angles, flips, spacing=(0.9, 1.3, 4.1), origin=(-83.0, 57.0, -31.0)):

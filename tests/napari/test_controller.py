@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -15,8 +18,6 @@ from refinefuse_napari import _texts as texts
 from refinefuse_napari._bridge import image_layer, snapshot
 from refinefuse_napari._controller import Action, Controller, State
 from refinefuse_napari._work import Models, Outcome, Request, align, fuse
-
-pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
 
 
 @pytest.fixture
@@ -71,6 +72,33 @@ def test_each_step_waits_for_the_one_before(controller, request_):
     assert controller.why_not(Action.CONTRIBUTION) == texts.NOT_FUSED
     do(controller, Action.FUSE, lambda: fuse(request_, aligned.alignment, Models()))
     assert set(reasons(controller).values()) == {None}
+
+
+def test_nothing_that_was_made_outlives_its_layers(controller, request_, anatomical):
+    do(controller, Action.ALIGN, lambda: align(request_))
+    do(controller, Action.FUSE, lambda: fuse(request_, controller.alignment, Models()))
+    result = controller.fusion.result
+    made = (result.functional_registered, result.fused, result.contribution)
+    alive = [weakref.ref(volume) for volume in made]
+    del result, made
+    gc.collect()
+    assert all(known() is not None for known in alive)
+    controller.choose(None, None)
+    controller.forget_all_but([str(anatomical.unique_id)])
+    gc.collect()
+    assert [known() for known in alive] == [None] * 3
+    assert controller.outcome.summary == texts.FUSED
+
+
+def test_a_fusion_that_is_let_go_of_is_gone_before_the_next(controller, request_):
+    fusion = do(controller, Action.FUSE, lambda: fuse(request_, None, Models())).fusion
+    alive = weakref.ref(fusion.result.contribution)
+    del fusion
+    controller.let_go_of_fusion()
+    gc.collect()
+    assert alive() is None
+    assert controller.alignment is not None
+    assert controller.why_not(Action.EXPORT) == texts.NOT_FUSED
 
 
 def test_while_work_is_running_there_is_no_other(controller):

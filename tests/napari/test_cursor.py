@@ -13,8 +13,6 @@ from napari.layers import Layer
 from refinefuse_napari._bridge import image_layer
 from refinefuse_napari._cursor import shown_index, view_of
 
-pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
-
 
 @pytest.fixture
 def viewer(pair):

@@ -31,8 +31,6 @@ from refinefuse_napari._place import (
 )
 from refinefuse_napari._work import Request
 
-pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
-
 
 @pytest.fixture
 def request_(pair):

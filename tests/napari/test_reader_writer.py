@@ -33,8 +33,6 @@ from refinefuse_napari._writer import (
 )
 from tests.io.dicom_sources import mr_source
 
-pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
-
 
 @pytest.fixture
 def nifti(tmp_path, oblique):

@@ -11,7 +11,14 @@ from napari.components import LayerList, ViewerModel
 from napari.layers import Image, Labels
 
 from refinefuse_napari._bridge import METADATA
-from refinefuse_napari._results import RESULT, candidates, look_at, show_result, suggest_pair
+from refinefuse_napari._results import (
+    RESULT,
+    candidates,
+    look_at,
+    show_result,
+    suggest_pair,
+    uncover_fusion,
+)
 
 
 def result(value, kind="fused", rgb=False, **attributes):
@@ -33,6 +40,33 @@ def test_a_second_run_renews_the_layer_in_place():
     assert first.data.max() == 2
     assert first.scale.tolist() == [3, 2, 1]
     assert first.metadata["record"] == 2
+
+
+def test_a_renewal_moves_a_layer_only_where_it_stands_elsewhere():
+    layers = LayerList()
+    place = {"scale": (3, 2, 1), "translate": (0, 5, 0), "affine": np.diag([1, -1, 1, 1.0])}
+    layer = show_result(layers, result(1, **place))
+    told = []
+    for name in ("data", "scale", "translate", "affine"):
+        getattr(layer.events, name).connect(lambda event: told.append(event.type))
+    show_result(layers, result(2, **place))
+    assert told == ["data"]
+    show_result(layers, result(2, **{**place, "affine": np.eye(4)}))
+    assert told == ["data", "data", "affine"]
+
+
+def test_where_a_view_was_seen_that_goes_its_fusion_is():
+    layers = LayerList()
+    fused = show_result(layers, result(1))
+    board = show_result(layers, result(1, kind="checkerboard"))
+    share = show_result(layers, result(1, kind="contribution"))
+    fused.visible = share.visible = False
+    uncover_fusion(layers)
+    assert list(layers) == [fused, board]
+    assert not fused.visible
+    uncover_fusion(layers, {"checkerboard"})
+    assert list(layers) == [fused]
+    assert fused.visible
 
 
 def test_results_of_another_kind_or_pair_get_a_layer_of_their_own():

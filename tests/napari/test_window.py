@@ -12,8 +12,8 @@ pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QApplication, QLabel
 
 from refinefuse_med.errors import InputError
 from refinefuse_napari import _texts as texts
@@ -181,7 +181,7 @@ def test_the_preview_follows_the_slider_and_is_the_slice_of_the_volume(viewer, p
     panel.fuse.preview.button.click()
     for index in (4, 7):
         viewer.dims.set_point(0, viewer.layers["MR"].data_to_world((index, 10, 12))[0])
-        qtbot.waitUntil(lambda: not panel.fuse.is_previewing, timeout=30_000)
+        qtbot.waitUntil(lambda: not panel.fuse.preview.is_busy, timeout=30_000)
         preview = viewer.layers[-1]
         (shown,) = np.flatnonzero(preview.data[..., 3].any(axis=(1, 2)))
         assert preview.visible
@@ -239,8 +239,13 @@ def test_swiping_shows_a_part_of_the_fusion_without_a_copy(viewer, panel, press)
     assert np.shares_memory(swipe.data, fused.data)
     assert not fused.visible
     panel.check.swipe.setValue(100)
-    assert swipe not in viewer.layers
+    assert not swipe.visible
     assert fused.visible
+    panel.check.swipe.setValue(30)
+    assert viewer.layers[-1] is swipe
+    assert swipe.visible
+    assert swipe.data.shape == (12, 24, 6, 3)
+    assert not fused.visible
 
 
 def test_twenty_fusions_hold_no_more_memory_than_one(viewer, panel, press):
@@ -253,3 +258,63 @@ def test_twenty_fusions_hold_no_more_memory_than_one(viewer, panel, press):
     gc.collect()
     assert [known() is not None for known in results_so_far] == [False] * 19 + [True]
     assert len(viewer.layers) == 3
+
+
+@pytest.mark.parametrize("is_short", [False, True])
+def test_a_fusion_makes_way_for_the_next_where_memory_is_short(
+    viewer, panel, press, monkeypatch, is_short
+):
+    monkeypatch.setattr(
+        "refinefuse_napari.sections.fuse.memory_words", lambda needed: ("said", is_short)
+    )
+    press(panel.fuse.fuse)
+    press(panel.check.contribution)
+    (fused, share) = results(viewer)
+    alive = weakref.ref(panel.session.controller.fusion.result.contribution)
+    found = []
+
+    def second(*args):
+        gc.collect()
+        found.append(alive() is not None)
+        raise InputError("no second fusion")
+
+    monkeypatch.setattr("refinefuse_napari.sections.fuse.fuse", second)
+    press(panel.fuse.fuse, State.FAILED)
+    assert found == [not is_short]
+    assert (panel.session.controller.fusion is None) is is_short
+    assert results(viewer) == ([fused] if is_short else [fused, share])
+    assert fused.visible is is_short
+
+
+def test_another_fusion_takes_away_what_is_of_the_last(viewer, panel, press):
+    press(panel.fuse.fuse)
+    press(panel.check.contribution)
+    panel.check.swipe.setValue(50)
+    fused = results(viewer)[0]
+    press(panel.fuse.fuse)
+    assert results(viewer) == [fused]
+    assert fused.visible
+
+
+def test_memory_is_given_back_when_all_layers_are_removed(viewer, panel, press):
+    press(panel.fuse.fuse)
+    press(panel.check.compare["checkerboard"])
+    panel.check.swipe.setValue(50)
+    controller = panel.session.controller
+    result = controller.fusion.result
+    made = {
+        "fixed volume": result.anatomical,
+        "registered volume": result.functional_registered,
+        "fused volume": result.fused,
+        "contribution": result.contribution,
+    }
+    del result
+    alive = {name: weakref.ref(volume) for name, volume in made.items()}
+    alive |= {layer.name: weakref.ref(layer.data) for layer in viewer.layers}
+    del made
+    viewer.layers.clear()
+    # The controls of a layer, which hold it, are deleted once the window lives on.
+    QApplication.processEvents()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    gc.collect()
+    assert [name for name, known in alive.items() if known() is not None] == []

@@ -27,8 +27,6 @@ from refinefuse_napari._work import (
     fuse,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
-
 
 @pytest.fixture
 def anatomical(pair):

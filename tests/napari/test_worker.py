@@ -11,7 +11,7 @@ pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
 from refinefuse_med.errors import CancelledError
-from refinefuse_napari._worker import Job
+from refinefuse_napari._worker import Job, Turns
 
 
 def run(job, work, qtbot):
@@ -70,3 +70,17 @@ def test_nothing_is_collected_but_in_the_main_thread(qtbot):
     assert not enabled
     assert set(seen) <= {threading.main_thread()}
     qtbot.waitUntil(gc.isenabled, timeout=5000)
+
+
+def test_the_window_lives_between_the_steps_in_the_main_thread(qtbot):
+    took = []
+    turns = Turns()
+    turns.take(lambda: took.append(1), lambda: took.append(2))
+    turns.take(lambda: took.append(3))
+    assert took == [1]
+    qtbot.waitUntil(lambda: len(took) > 1, timeout=10_000)
+    turns.take(lambda: took.append(4))
+    qtbot.waitUntil(lambda: len(took) == 4, timeout=10_000)
+    assert took == [1, 2, 3, 4]
+    turns.take(lambda: took.append(5))
+    assert took[-1] == 5

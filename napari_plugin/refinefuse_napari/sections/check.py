@@ -15,7 +15,7 @@ from refinefuse_napari import _texts as texts
 from refinefuse_napari._compare import COMPARISONS, Comparison, compare
 from refinefuse_napari._controller import Action
 from refinefuse_napari._cursor import view_of
-from refinefuse_napari._results import bring_forward, drop_views, find_result, show_result
+from refinefuse_napari._results import bring_forward, find_result, show_result
 from refinefuse_napari._swipe import swipe_layer
 from refinefuse_napari._widgets import Section, button, note, row
 from refinefuse_napari._work import RECORD, Alignment, Outcome, contribution
@@ -66,7 +66,8 @@ class Check(Section):
             view.setEnabled(no_view is None)
         self.contribution.setEnabled(no_share is None)
         self.swipe.setEnabled(no_view is None and self._on_top() is not None)
-        if self._result("swipe") is None:
+        swipe = self._result("swipe")
+        if swipe is None or not swipe.visible:
             self.swipe.blockSignals(True)
             self.swipe.setValue(self.swipe.maximum())
             self.swipe.blockSignals(False)
@@ -97,7 +98,7 @@ class Check(Section):
         self._follow()
 
     def _making(self, kind: Comparison, alignment: Alignment) -> Work:
-        config = self._session.config().colour
+        config = self._session.options.config().colour
         return lambda monitor: compare(kind, alignment, config, monitor)
 
     def _explain(self, no_view: str | None, no_share: str | None, no_blend: str | None) -> None:
@@ -143,16 +144,21 @@ class Check(Section):
         return self._result("registered") if controller.alignment else None
 
     def _swipe(self, percent: int) -> None:
-        source, view = self._on_top(), view_of(self._session.viewer.dims)
-        layers = self._session.viewer.layers
+        source, swipe = self._on_top(), self._result("swipe")
         if source is None:
             return
         if percent == self.swipe.maximum():
-            drop_views(layers, {"swipe"})
+            # Hidden: to remove a layer, napari collects all garbage of the process first.
+            if swipe is not None:
+                swipe.visible = False
             source.visible = True
             return
-        layer = show_result(layers, swipe_layer(source, view.displayed[-1], percent / 100))
-        bring_forward(self._session.viewer, layer, self._session.functional)
+        across = view_of(self._session.viewer.dims).displayed[-1]
+        is_seen = swipe is not None and swipe.visible
+        shown = swipe_layer(source, across, percent / 100)
+        layer = show_result(self._session.viewer.layers, shown)
+        if not is_seen:
+            bring_forward(self._session.viewer, layer, self._session.functional)
 
     def _set_opacity(self, percent: int) -> None:
         blend, fused = self._result("blend"), self._result("fused")

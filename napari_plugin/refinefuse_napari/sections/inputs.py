@@ -34,14 +34,14 @@ class LayerBox(QComboBox):
         self.setCurrentIndex(self.findData(layer))
 
     def offer(self, layers: list[Image], suggestion: Image | None) -> None:
-        """Renew the choices."""
+        """Renew the choices, and tell nobody."""
         self.blockSignals(True)
         self.clear()
         for layer in layers:
             self.addItem(layer.name, layer)
         wanted = self._picked if self._picked in layers else suggestion
-        self.blockSignals(False)
         self.setCurrentIndex(-1 if wanted is None else layers.index(wanted))
+        self.blockSignals(False)
 
 
 class _Spacing(QWidget):
