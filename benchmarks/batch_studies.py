@@ -20,7 +20,7 @@ from refinefuse_med.sample.dicom_study import write_study
 from refinefuse_med.sample.pose import posed_scan
 from refinefuse_med.volume import affine_ras, grid_of, make_volume, modality_of
 
-__all__ = ["make_archive", "make_studies"]
+__all__ = ["make_archive", "make_pair", "make_studies"]
 
 _KINDS = {
     "MR": MRImageStorage,
@@ -43,6 +43,34 @@ def make_studies(root: Path, count: int, coarse: int = 1, *, dicom: bool = False
             continue
         for name, volume in volumes.items():
             write_nifti(volume, folder / f"{name}.nii.gz")
+
+
+def make_pair(
+    root: Path,
+    size: tuple[int, int, int],
+    pet: tuple[int, int, int] = (128, 128, 90),
+    *,
+    dicom: bool = False,
+) -> None:
+    """Write one study: an MR and a PET of these sizes, in different poses."""
+    shapes = {"mr": size, "pet": pet}
+    volumes = {name: _resized(posed_scan(name, 0)[0], shape) for name, shape in shapes.items()}
+    root.mkdir(parents=True)
+    if dicom:
+        write_study(volumes, root, 0, "PAIR")
+        return
+    for name, volume in volumes.items():
+        write_nifti(volume, root / f"{name}.nii.gz")
+
+
+def _resized(volume: MetaTensor, shape: tuple[int, int, int]) -> MetaTensor:
+    """The same field of view on a grid of another size."""
+    affine = affine_ras(volume).copy()
+    for axis, (old, new) in enumerate(zip(grid_of(volume).shape, shape, strict=True)):
+        affine[:3, 3] += affine[:3, axis] * (old / new - 1) / 2
+        affine[:3, axis] *= old / new
+    values = torch.nn.functional.interpolate(volume.as_tensor()[None], size=shape, mode="trilinear")
+    return make_volume(values[0], affine, modality=modality_of(volume))
 
 
 def _coarser(volume: MetaTensor, coarse: int) -> MetaTensor:

@@ -4,9 +4,10 @@
 
 Three tables: ceilings of the device (a large matrix product, a large copy, a plain 3 x 3
 convolution of 32 channels) with the share of them that the network reaches; whole volumes,
-transfers included, on one plane and on three; and where the time of `refinefuse fuse` on the
-sample goes. What is compared runs in turns, and medians are printed. Where ONNX Runtime is
-installed, it runs beside PyTorch on the CPU. Run it on a machine that does nothing else.
+transfers included, on one plane and on three; and where the time of `refinefuse fuse` goes, on
+the sample and on a pair of that size. What is compared runs in turns, and medians are printed.
+Where ONNX Runtime is installed, it runs beside PyTorch on the CPU. Run it on a machine that does
+nothing else.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
+from batch_studies import make_pair
 from fusion_speed import in_turns, macs
 from tables import print_table
 from torch import nn
@@ -245,20 +247,26 @@ def volume_rows(
     return rows
 
 
-def stage_rows(device: str) -> dict[str, list[str]]:
-    """Seconds of each stage on the sample, from DICOM to NIfTI and DICOM, and its share."""
-    spent: dict[str, float] = {}
+def stage_rows(device: str, size: tuple[int, int, int] | None) -> dict[str, list[str]]:
+    """What each stage takes on the sample, or on a pair of a size, from DICOM to NIfTI and DICOM.
+
+    Seconds, their share, and the share of the processor time of all threads.
+    """
+    spent: dict[str, tuple[float, float]] = {}
 
     def timed(stage: str, run: Callable[[], Any]) -> Any:
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), _processor_seconds()
         result = run()
-        spent[stage] = time.perf_counter() - started
+        spent[stage] = (time.perf_counter() - started, _processor_seconds() - worked)
         return result
 
     config = FusionConfig(engine=EngineConfig(device=device))
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder) / "study"
-        make_sample(study, dicom=True)
+        if size is None:
+            make_sample(study, dicom=True)
+        else:
+            make_pair(study, size, dicom=True)
         start_up = [sys.executable, "-c", "import refinefuse_med.pipeline, refinefuse_med.output"]
         timed("imports", lambda: subprocess.run(start_up, check=True))
         model = timed("load the network", RefineFuse.from_pretrained)
@@ -272,9 +280,21 @@ def stage_rows(device: str) -> dict[str, list[str]]:
             "write NIfTI, DICOM, preview",
             lambda: result.save(Path(folder) / "out", format=("nifti", "dicom"), preview=True),
         )
-    whole = sum(spent.values())
-    spent["of this the network, with its transfers"] = result.picture.run.seconds
-    return {stage: [f"{s:.2f}", f"{100 * s / whole:.0f} %"] for stage, s in spent.items()}
+    whole, work = (sum(column) for column in zip(*spent.values(), strict=True))
+    rows = {
+        stage: [f"{s:.2f}", f"{100 * s / whole:.0f} %", f"{100 * w / work:.0f} %"]
+        for stage, (s, w) in spent.items()
+    }
+    network = result.picture.run.seconds
+    share = f"{100 * network / whole:.0f} %"
+    rows["of this the network, with its transfers"] = [f"{network:.2f}", share, ""]
+    return rows
+
+
+def _processor_seconds() -> float:
+    """Of all threads of this process, and of the children it has waited for."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 @click.command()
@@ -299,8 +319,9 @@ def main(device: str, threads: int, size: tuple[int, int, int], batch: int, roun
     head = ["seconds", "slices a second", "time over axial", "slices at a time", "precision"]
     rows = volume_rows(model, str(place), size, rounds)
     print_table(f"A pair of {' x '.join(map(str, size))}, from and to the host", head, rows)
-    rows = stage_rows(str(place))
-    print_table("The sample, MR and PET", ["seconds", "share"], rows)
+    head = ["seconds", "share", "share of the processor time"]
+    for title, of in (("The sample", None), (f"A pair of {' x '.join(map(str, size))}", size)):
+        print_table(f"{title}, MR and PET, DICOM in and out", head, stage_rows(str(place), of))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     print(f"\npeak memory of the process: {peak:.0f} MB")
     if place.type == "cuda":

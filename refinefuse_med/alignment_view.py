@@ -11,8 +11,10 @@ from refinefuse_med import colour, io, registration
 from refinefuse_med.volume import Keys, affine_ras, get_meta, grid_of, modality_of
 
 if TYPE_CHECKING:
+    import torch
     from monai.data import MetaTensor
 
+    from refinefuse_med.grid import Grid
     from refinefuse_med.registration import RegistrationResult
     from refinefuse_med.results import ShownPair
 
@@ -58,6 +60,10 @@ def write_alignment(
     point = io.centre_of(rgb, affine_ras(fixed))
     # Of what is shown alone: the whole volume would take more memory than all else together.
     edges = colour.find_edges_through(shown.grey, grid.spacing_mm, point)
+    # First, while the other columns take no memory yet.
+    before = None
+    if moving is not None and aligned.method not in _FROM_THE_HEADERS:
+        before = colour.draw_edges(edges, _before(moving, grid, window, shown.colormap))
     grey = colour.to_bytes(shown.grey)
     fixed_name, moving_name = modality_of(fixed), modality_of(registered)
     is_one_modality = fixed_name == moving_name
@@ -67,12 +73,8 @@ def write_alignment(
         "Checkerboard": colour.checkerboard(grey, rgb, grid.spacing_mm),
     }
     after = f"{fixed_name} edges"
-    if moving is not None and aligned.method not in _FROM_THE_HEADERS:
-        as_was, seen = registration.resample_to(moving, grid, np.eye(4))
-        scalar = colour.apply_window(as_was.as_tensor()[0], window)
-        before = colour.paint(scalar.mul_(seen), shown.colormap)
-        del as_was, seen, scalar
-        pictures[f"{fixed_name} edges, before"] = colour.draw_edges(edges, before)
+    if before is not None:
+        pictures[f"{fixed_name} edges, before"] = before
         after += ", after"
     pictures[after] = colour.draw_edges(edges, rgb)
     if is_one_modality:
@@ -89,3 +91,13 @@ def write_alignment(
         method=aligned.method,
         point_ijk=point,
     )
+
+
+def _before(
+    moving: MetaTensor, grid: Grid, window: tuple[float, float], colormap: str
+) -> torch.Tensor:
+    """The moving scan in its colours where its header puts it: shape (3, I, J, K), uint8."""
+    as_was, seen = registration.resample_to(moving, grid, np.eye(4))
+    scalar = colour.apply_window(as_was.as_tensor()[0], window)
+    del as_was
+    return colour.paint(scalar.mul_(seen), colormap)

@@ -10,11 +10,13 @@ from refinefuse_med.io import SeriesEntry
 
 __all__ = ["Estimate", "estimate_of"]
 
-BASE_MB: Final = 900
-"""A worker with PyTorch, MONAI and the network, and what a registration takes."""
-BYTES_PER_ANATOMICAL_VOXEL: Final = 80
-BYTES_PER_FUNCTIONAL_VOXEL: Final = 30
-"""Peak above the base, preview included; 69 measured at 256 x 256 x 300."""
+BASE_MB: Final = 950
+"""A worker with PyTorch, MONAI and the network, and what a pair of any size takes."""
+BYTES_PER_ANATOMICAL_VOXEL: Final = 70
+BYTES_PER_FUNCTIONAL_VOXEL: Final = 10
+"""Peak above the base, preview and report included. With all three the estimate lies 11 to 19 %
+above what `benchmarks/batch_pair_memory.py` found of workers (docs/performance.md): 54 and 6 bytes
+for each further voxel, and some 0.9 GB whatever the size."""
 
 REGISTRATION_SECONDS: Final = 8.0
 SECONDS_PER_MILLION_VOXELS: Final = 3.0
