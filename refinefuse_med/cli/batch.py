@@ -198,11 +198,11 @@ def _print_plan(plan: BatchPlan) -> None:
 
 
 def _shown(scan: Scan, root: Path) -> str:
-    """Which scan, and what it is worth."""
+    """Which scan, what it is worth, and what is damaged beside it."""
     place = scan.path.relative_to(root) if scan.path != root else Path()
     where = f" in {place}" if place.parts else ""
     shape = " x ".join(map(str, scan.shape))
-    return f"{scan.modality} {shape}{where}\npoints: {scan.score}"
+    return "\n".join((f"{scan.modality} {shape}{where}", f"points: {scan.score}", *scan.beside))
 
 
 def _cell(text: str) -> Text:

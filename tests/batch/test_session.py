@@ -69,7 +69,7 @@ def _slices(folder, scan, name):
         make_slice(scan, k).save_as(folder / name.format(k))
 
 
-def test_a_batch_tells_of_damaged_files_beside_a_series_and_names_no_file(tmp_path):
+def test_a_batch_tells_of_damaged_files_beside_a_series_and_names_no_file(tmp_path, capsys):
     root, out = tmp_path / "archive", tmp_path / "out"
     for patient, said in (("A", {"ImagesInAcquisition": 5}), ("B", {})):
         for modality, tags in (("MR", {}), ("PT", pet_tags())):
@@ -79,6 +79,9 @@ def test_a_batch_tells_of_damaged_files_beside_a_series_and_names_no_file(tmp_pa
         (root / patient / "Doe_Jane_last.dcm").touch()
     plan = make_plan(root)
     assert {item.where for item in plan.left_out if item.modality} == {"Doe_Jane_last.dcm"}
+    with pytest.raises(SystemExit):
+        main(["batch", str(root), "-o", str(out), "--dry-run"])
+    assert capsys.readouterr().out.count("1 file beside it damaged") == 2
     result = run_batch(plan, out, AS_IS, OutputConfig(report=True), ONE)
 
     (outcome,) = result.outcomes
