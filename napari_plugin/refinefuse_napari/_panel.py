@@ -20,9 +20,10 @@ from refinefuse_napari._bridge import expect_oblique_layers
 from refinefuse_napari._controller import State
 from refinefuse_napari._estimate import Eta
 from refinefuse_napari._keys import bind_keys
+from refinefuse_napari._labels import Note
 from refinefuse_napari._session import Session
 from refinefuse_napari._settings import read_settings
-from refinefuse_napari._widgets import Section, button, note, row
+from refinefuse_napari._widgets import Section, button, row
 from refinefuse_napari.sections.align import Align
 from refinefuse_napari.sections.check import Check
 from refinefuse_napari.sections.export import Export
@@ -143,7 +144,7 @@ class FusionPanel(QWidget):
         self.progress = QProgressBar()
         self.progress.setTextVisible(True)
         self.cancel = button("Cancel", self._cancel, "cancel")
-        self.said = note()
+        self.said = Note()
         self.details = button(
             "Copy details",
             lambda: QGuiApplication.clipboard().setText(self.session.details),

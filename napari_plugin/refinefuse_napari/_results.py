@@ -24,6 +24,7 @@ __all__ = [
     "drop_views",
     "find_result",
     "is_following",
+    "is_orphan",
     "is_result",
     "look_at",
     "show_result",
@@ -53,6 +54,12 @@ _NUMBERS: Final = ("scale", "translate", "rotate", "shear", "affine")
 def is_result(layer: Image) -> bool:
     """Whether we made the layer."""
     return RESULT in layer.metadata
+
+
+def is_orphan(layers: LayerList, layer_data: LayerData) -> bool:
+    """Whether a result is of a layer that is no more."""
+    _, *of = layer_data[1]["metadata"][RESULT]
+    return not set(of) <= {str(layer.unique_id) for layer in layers}
 
 
 def show_result(layers: LayerList, layer_data: LayerData) -> Image:

@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from refinefuse_med.errors import CancelledError, RefineFuseError, UsageError
 from refinefuse_napari import _results as results
+from refinefuse_napari import _texts as texts
 from refinefuse_napari._bridge import LayerSnapshot, snapshot
 from refinefuse_napari._controller import Action, Controller
 from refinefuse_napari._estimate import Machine
@@ -131,6 +132,9 @@ class Session(QObject):
             show_warning(warning)
         if outcome.layer is None:
             return None
+        if results.is_orphan(self.viewer.layers, outcome.layer):
+            show_warning(texts.ORPHAN)
+            return None
         known = set(self.viewer.layers)
         layer = results.show_result(self.viewer.layers, outcome.layer)
         if layer not in known:
@@ -174,6 +178,7 @@ class Session(QObject):
     def _finish(self, ended: Outcome) -> None:
         before = self.controller.alignment
         self.controller.finish(ended)
+        self.controller.forget_all_but({str(layer.unique_id) for layer in self.viewer.layers})
         if ended.fusion is not None:
             results.uncover_fusion(self.viewer.layers)
         if ended.alignment is not None and ended.alignment is not before:

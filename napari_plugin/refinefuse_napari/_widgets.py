@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, get_args
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QGroupBox,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QSizePolicy,
     QToolButton,
@@ -21,24 +20,20 @@ from qtpy.QtWidgets import (
 )
 
 from refinefuse_napari import _texts as texts
+from refinefuse_napari._labels import Note
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 __all__ = [
     "ActionButton",
-    "Chip",
     "Fold",
     "Section",
     "button",
     "choice",
-    "note",
     "row",
     "spin",
 ]
-
-_CHIPS: Final = {"ok": "#2e7d32", "suspect": "#b25f00", "failed": "#c62828"}
-"""White on these can be read in the dark theme and in the light one."""
 
 
 class ActionButton(QWidget):
@@ -59,7 +54,7 @@ class ActionButton(QWidget):
         super().__init__()
         self.button = button(text, action, key)
         self.button.setCheckable(checkable)
-        self.reason = note()
+        self.reason = Note()
         self.reason.hide()
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -71,24 +66,6 @@ class ActionButton(QWidget):
         self.button.setEnabled(reason is None)
         self.reason.setText(reason or "")
         self.reason.setVisible(bool(reason) and reason != texts.BUSY)
-
-
-class Chip(QLabel):
-    """A verdict, coloured; hidden while there is none."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setWordWrap(True)
-        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.hide()
-
-    def say(self, text: str, verdict: str | None) -> None:
-        """Show a text in the colour of a verdict."""
-        colour = _CHIPS.get(verdict or "")
-        self.setText(text)
-        style = f"background: {colour}; color: white; border-radius: 3px; padding: 4px;"
-        self.setStyleSheet(f"QLabel {{ {style} }}" if colour else "")
-        self.setVisible(bool(text))
 
 
 class Fold(QWidget):
@@ -161,14 +138,6 @@ def choice(config: type[BaseModel], name: str, chosen: Callable[[str], None]) ->
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.currentIndexChanged.connect(lambda index: chosen(box.itemData(index)))
     return box
-
-
-def note(text: str = "") -> QLabel:
-    """A text that wraps."""
-    label = QLabel(text)
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label
 
 
 def row(*widgets: QWidget) -> QWidget:

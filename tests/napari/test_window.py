@@ -18,6 +18,8 @@ from qtpy.QtWidgets import QApplication, QLabel
 from refinefuse_med.errors import InputError
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._controller import State
+from refinefuse_napari._labels import Note
+from refinefuse_napari._widgets import Fold
 from refinefuse_napari._work import RECORD, Outcome
 
 
@@ -318,3 +320,24 @@ def test_memory_is_given_back_when_all_layers_are_removed(viewer, panel, press):
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
     gc.collect()
     assert [name for name, known in alive.items() if known() is not None] == []
+
+
+@pytest.mark.parametrize(("order", "shape"), [((1, 0, 2), (12, 24, 10)), ((2, 0, 1), (12, 12, 20))])
+def test_the_swipe_runs_across_whatever_view_there_is(viewer, panel, press, order, shape):
+    press(panel.fuse.fuse)
+    viewer.dims.order = order
+    panel.check.swipe.setValue(50)
+    assert viewer.layers[-1].data.shape == (*shape, 3)
+
+
+def test_no_line_of_a_text_is_cut_off(viewer, panel, press, qtbot):
+    press(panel.align.align)
+    for fold in panel.findChildren(Fold):
+        fold.toggle.setChecked(True)
+
+    def cut():
+        notes = [note for note in panel.findChildren(Note) if note.isVisible()]
+        assert panel.align.landmarks.align.reason in notes
+        return [x.text() for x in notes if x.height() < x.heightForWidth(x.width())]
+
+    qtbot.waitUntil(lambda: not cut(), timeout=5000)

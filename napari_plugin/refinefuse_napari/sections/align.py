@@ -12,8 +12,9 @@ from refinefuse_med import config as configs
 from refinefuse_med.errors import CancelledError, RefineFuseError
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._controller import Action
+from refinefuse_napari._labels import Chip, Note
 from refinefuse_napari._place import Nudge, by_headers, by_nudge, from_file, judge, save_transform
-from refinefuse_napari._widgets import ActionButton, Chip, Fold, Section, choice, note, row, spin
+from refinefuse_napari._widgets import ActionButton, Fold, Section, choice, row, spin
 from refinefuse_napari._work import Alignment, Outcome, Request, align, verdict_in_words
 from refinefuse_napari._worker import Latest
 from refinefuse_napari.sections.landmarks import Landmarks
@@ -53,12 +54,12 @@ class Align(Section):
         self.hand = hand = Fold("By hand")
         self.shift = [spin(-300, 300, 1, "mm", texts.TIPS["shift"]) for _ in texts.NUDGES]
         self.turn = [spin(-180, 180, 1, "°", texts.TIPS["turn"]) for _ in texts.NUDGES]
-        hand.form.addRow("", row(note(texts.SHIFT), note(texts.TURN)))
+        hand.form.addRow("", row(Note(texts.SHIFT), Note(texts.TURN)))
         for name, shift, turn in zip(texts.NUDGES, self.shift, self.turn, strict=True):
             hand.form.addRow(name, row(shift, turn))
             shift.valueChanged.connect(self._nudge)
             turn.valueChanged.connect(self._nudge)
-        self.stays = note()
+        self.stays = Note()
         hand.form.addRow(self.stays)
         self.reset = ActionButton("Reset to the headers", self._reset, "reset")
         self.load = ActionButton("Load transform…", self._load, "load_transform")

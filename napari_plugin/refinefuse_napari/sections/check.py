@@ -15,9 +15,10 @@ from refinefuse_napari import _texts as texts
 from refinefuse_napari._compare import COMPARISONS, Comparison, compare
 from refinefuse_napari._controller import Action
 from refinefuse_napari._cursor import view_of
+from refinefuse_napari._labels import Note
 from refinefuse_napari._results import bring_forward, find_result, show_result
 from refinefuse_napari._swipe import swipe_layer
-from refinefuse_napari._widgets import Section, button, note, row
+from refinefuse_napari._widgets import Section, button, row
 from refinefuse_napari._work import RECORD, Alignment, Outcome, contribution
 from refinefuse_napari._worker import Latest, Work
 
@@ -48,7 +49,7 @@ class Check(Section):
             kind: button(_LABELS[kind], partial(self.show_view, kind), kind) for kind in COMPARISONS
         }
         self.contribution = button("Contribution", self._contribution, "contribution")
-        self.reason = note()
+        self.reason = Note()
         self.swipe = _slider(texts.TIPS["swipe"], 100, self._swipe)
         self.opacity = _slider(texts.TIPS["opacity"], 100, self._set_opacity)
         checkerboard, edges, blend = self.compare.values()

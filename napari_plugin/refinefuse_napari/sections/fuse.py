@@ -13,9 +13,10 @@ from refinefuse_med.errors import RefineFuseError
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._controller import Action
 from refinefuse_napari._estimate import memory_needed, memory_words, time_words
+from refinefuse_napari._labels import Note
 from refinefuse_napari._pair import facts_of
 from refinefuse_napari._results import VIEWS, uncover_fusion
-from refinefuse_napari._widgets import ActionButton, Fold, Section, choice, note
+from refinefuse_napari._widgets import ActionButton, Fold, Section, choice
 from refinefuse_napari._work import fuse
 from refinefuse_napari.sections.preview import LivePreview
 
@@ -114,7 +115,7 @@ class Fuse(Section):
 
         self.preview = LivePreview(self._session, self.plane.currentData)
         self.fuse = ActionButton("Fuse", self.run, "fuse")
-        self.device_words, self.memory = note(texts.LOOKING), note()
+        self.device_words, self.memory = Note(texts.LOOKING), Note()
         for widget in (self.preview, self.fuse, self.device_words, self.memory):
             self.form.addRow(widget)
 

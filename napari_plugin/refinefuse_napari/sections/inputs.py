@@ -8,9 +8,10 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QWidget
 
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._controller import Action
+from refinefuse_napari._labels import Note
 from refinefuse_napari._pair import facts_of
 from refinefuse_napari._results import candidates, suggest_pair
-from refinefuse_napari._widgets import Section, button, note, row, spin
+from refinefuse_napari._widgets import Section, button, row, spin
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -85,7 +86,7 @@ class Inputs(Section):
         self._session = session
         self._watched: list[Image] = []
         self.anatomical, self.functional = LayerBox(), LayerBox()
-        self.facts = {"anatomical": note(), "functional": note()}
+        self.facts = {"anatomical": Note(), "functional": Note()}
         for name, box in (("anatomical", self.anatomical), ("functional", self.functional)):
             box.setToolTip(texts.TIPS[name])
             box.currentIndexChanged.connect(self._choose)
@@ -95,7 +96,7 @@ class Inputs(Section):
         self.open_folder = button("Open folder…", self._open_folder, "open")
         self.open_file = button("Open file…", self._open_file, "open_file")
         self.form.addRow(row(self.open_folder, self.open_file, self.swap))
-        self.words = note()
+        self.words = Note()
         self.form.addRow(self.words)
         self.spacing = _Spacing(session)
         self.form.addRow(self.spacing)

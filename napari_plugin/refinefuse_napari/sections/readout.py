@@ -9,8 +9,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._cursor import shown_index, view_of
+from refinefuse_napari._labels import Note
 from refinefuse_napari._values import values_at
-from refinefuse_napari._widgets import note
 from refinefuse_napari.sections.colourbar import ColourBar
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Readout(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
-        self.values = note(texts.NO_VALUES)
+        self.values = Note(texts.NO_VALUES)
         self.bar = ColourBar()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
