@@ -11,9 +11,9 @@ import gc
 from functools import cache
 from typing import Final
 
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
 
-__all__ = ["Collector", "collector"]
+__all__ = ["Collector", "collector", "sweep"]
 
 _EVERY_MS: Final = 1000
 
@@ -59,3 +59,13 @@ class Collector(QObject):
 def collector() -> Collector:
     """The one there is; to be called from the main thread first."""
     return Collector()
+
+
+def sweep() -> None:
+    """Free at once what was removed from the window; from the main thread.
+
+    A removed layer lives on in its controls, which Qt deletes when it comes to it, and in
+    circles, which Python collects when it comes to it: while there is work, neither does.
+    """
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    gc.collect()

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
 from refinefuse_med import config as configs
 from refinefuse_med.errors import RefineFuseError
 from refinefuse_napari import _texts as texts
+from refinefuse_napari._collector import sweep
 from refinefuse_napari._controller import Action
 from refinefuse_napari._estimate import memory_needed, memory_words, time_words
 from refinefuse_napari._labels import Note
@@ -67,6 +68,7 @@ class Fuse(Section):
             # nothing is left to export if this one is stopped.
             self._session.controller.let_go_of_fusion()
             uncover_fusion(self._session.viewer.layers, VIEWS - {"preview"})
+            sweep()
         known = self._session.controller.known(request.config.registration)
         models = self._session.models
         self._session.run(Action.FUSE, lambda monitor: fuse(request, known, models, monitor))
