@@ -21,7 +21,6 @@ from refinefuse_med.registration.refine import (
     EDGE_LEVEL,
     LEVELS,
     Level,
-    Metric,
     distinct,
     metric_at,
     refine,
@@ -75,15 +74,12 @@ def align(
     """
     if start is None:
         found = search(fixed, moving, LEVELS[0].poses, rng, monitor)
-        metric = metric_at(fixed, moving, LEVELS[0], rng)
     else:
-        metric = metric_at(fixed, moving, LEVELS[0], rng)
-        found = _given(metric, start, affine)
+        found = _given(fixed, moving, start, affine, rng)
     monitor.update("register", 0.25)
     poses = found.matrices
     for done, level in enumerate(LEVELS, start=1):
-        if done > 1:
-            metric = metric_at(fixed, moving, level, rng)
+        metric = metric_at(fixed, moving, level, rng)
         radius, points = metric.samples.radius_mm, metric.samples.offsets_mm[:, ::10]
         models = [RigidModel(pose, radius) for pose in poses[: level.poses]]
         refined = refine_all(metric, models, found.best_overlap, threads, monitor)
@@ -114,7 +110,10 @@ def align(
     return Aligned(best @ about_origin, on_voxels(best), spread, disagreement)
 
 
-def _given(metric: Metric, start: Matrix, affine: bool) -> Candidates:
+def _given(
+    fixed: Scan, moving: Scan, start: Matrix, affine: bool, rng: np.random.Generator
+) -> Candidates:
+    metric = metric_at(fixed, moving, LEVELS[0], rng)
     pose = start.copy()
     pose[:3, 3] = mapped(start, metric.samples.centre_lps[:, None])[:, 0]
     if not affine:
