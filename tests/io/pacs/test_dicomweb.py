@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -148,6 +149,9 @@ def test_an_absent_service_is_given_up_for_all_files(study, monkeypatch):
 def test_password_and_token_go_into_the_header_and_nowhere_else(
     study, service, monkeypatch, caplog
 ):
+    # A command that ran before in this process may have set up logging for itself.
+    monkeypatch.setattr(logging.getLogger("refinefuse_med"), "propagate", True)
+    caplog.set_level(logging.WARNING, "refinefuse_med")
     letters = outbox(study / "slices" / "fused")[:1]
     url = service.url.replace("http://", "http://user:secret@")
     store(letters, url)
