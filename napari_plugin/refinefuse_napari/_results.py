@@ -106,7 +106,7 @@ def find_result(layers: LayerList, kind: str, of: tuple[str, str]) -> Image | No
     return next((x for x in layers if x.metadata.get(RESULT) == (kind, *of)), None)
 
 
-def drop_views(layers: LayerList, kinds: Collection[str] = VIEWS) -> None:
+def drop_views(layers: LayerList, kinds: Collection[str]) -> None:
     """Take away results that can be made again at a click."""
     for layer in list(layers):
         if layer.metadata.get(RESULT, ("",))[0] in kinds:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from pathlib import Path
 
@@ -13,12 +12,13 @@ pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication
 
 from refinefuse_med.io import load_volume
 from refinefuse_med.sample.dicom_study import write_study
+from refinefuse_napari._collector import sweep
 from refinefuse_napari._controller import State
 from refinefuse_napari._results import RESULT
 
@@ -220,8 +220,7 @@ def test_opening_and_closing_twenty_times_leaves_nothing_behind(viewer, qtbot):
     def once():
         open_and_close()
         QApplication.processEvents()
-        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
-        gc.collect()
+        sweep()
 
     def left():
         return (

@@ -12,11 +12,12 @@ pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QLabel
 
 from refinefuse_med.errors import InputError
 from refinefuse_napari import _texts as texts
+from refinefuse_napari._collector import sweep
 from refinefuse_napari._controller import State
 from refinefuse_napari._labels import Note
 from refinefuse_napari._widgets import Fold
@@ -319,8 +320,7 @@ def test_memory_is_given_back_when_all_layers_are_removed(viewer, panel, press):
     viewer.layers.clear()
     # The controls of a layer, which hold it, are deleted once the window lives on.
     QApplication.processEvents()
-    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
-    gc.collect()
+    sweep()
     assert [name for name, known in alive.items() if known() is not None] == []
 
 
