@@ -159,8 +159,8 @@ def find_edges_through(
 ) -> torch.Tensor:
     """Find the edges of a scan as `find_edges`, in the three planes through a voxel alone.
 
-    A twentieth of the memory for a whole volume. Weak edges that hang on a strong one only further
-    than 12 mm from the plane are left out.
+    It takes the memory of a slab of 24 mm, not of the whole volume. Weak edges that hang on a
+    strong one only further than 12 mm from the plane are left out.
 
     Parameters
     ----------
