@@ -42,7 +42,7 @@ _PATIENCE_S: Final = 10
 _SHARE_OF_MEMORY: Final = 0.9
 """Part of the machine's memory that workers may fill together."""
 USUAL_MB: Final = 2500
-"""For pairs that are not known yet."""
+"""For pairs that are not known yet, or not estimated."""
 _SLACK: Final = 1.5
 """How much more than estimated a pair may take before its worker is refused more."""
 
@@ -91,13 +91,14 @@ def size_pool(
 
     As many workers as there are cores, pairs, and times the largest pair fits into memory; the
     cores are shared out as threads. `jobs` and `threads` overrule, and OMP_NUM_THREADS where there
-    are no `threads`. Without pairs: for usual ones.
+    are no `threads`. Without pairs, or estimates of any: for usual ones.
     """
     _require_dask()
     from dask.system import CPU_COUNT
     from distributed.system import MEMORY_LIMIT
 
-    largest = max((pair.estimate.memory_mb for pair in pairs), default=USUAL_MB) * 10**6
+    known = max((pair.estimate.memory_mb for pair in pairs), default=0)
+    largest = (known or USUAL_MB) * 10**6
     fitting = max(1, int(MEMORY_LIMIT * _SHARE_OF_MEMORY) // largest)
     cpu = jobs or max(1, min(CPU_COUNT, len(pairs) or CPU_COUNT, fitting))
     share = int(MEMORY_LIMIT * _SHARE_OF_MEMORY) // cpu

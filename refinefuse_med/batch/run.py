@@ -130,6 +130,7 @@ class _Run:
         try:
             while (self.waiting or self.flying or self.aside) and not self.stop.at_once:
                 self._hand_out()
+                self.stop.in_work = bool(self.flying)
                 if not self.flying:
                     break
                 self._await_some()
@@ -137,6 +138,7 @@ class _Run:
                 for watcher in self.watchers:
                     watcher.tick()
         finally:
+            self.stop.in_work = False
             client.cancel([f for flight in self.flying.values() for f in flight.parts], force=True)
             client.unsubscribe_topic(self.topic)
         outcomes = tuple(self.journal.outcome_of(pair) for pair in self.pairs)

@@ -30,7 +30,18 @@ class Watcher:
 
 @dataclass
 class Stop:
-    """Whether to go on: set from a signal handler."""
+    """Whether to go on: set from a signal handler.
+
+    Attributes
+    ----------
+    handing_out : bool
+        Begin no more pairs.
+    at_once : bool
+        Drop those in work, too.
+    in_work : bool
+        Whether there are any; set by the run.
+    """
 
     handing_out: bool = False
     at_once: bool = False
+    in_work: bool = False

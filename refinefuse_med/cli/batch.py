@@ -223,4 +223,6 @@ def _print_result(result: BatchResult, out: Path) -> None:
     for outcome in result.outcomes:
         if outcome.status == "failed":
             click.echo(f"{outcome.name}: {outcome.error}")
-    click.echo(str(out / "index.html"))
+    page = out / "index.html"
+    if page.exists():  # a watched folder that nothing came into has none
+        click.echo(str(page))

@@ -129,11 +129,12 @@ def stopping() -> Iterator[Stop]:
     def interrupt(_number: int, _frame: object) -> None:
         stop.at_once = stop.handing_out
         stop.handing_out = True
-        log.warning(
-            "dropping the pairs in work"
-            if stop.at_once
-            else "finishing the pairs in work; Ctrl-C again drops them"
-        )
+        if not stop.in_work:
+            log.warning("stopping; no pair is in work")
+        elif stop.at_once:
+            log.warning("dropping the pairs in work")
+        else:
+            log.warning("finishing the pairs in work; Ctrl-C again drops them")
 
     def terminate(_number: int, _frame: object) -> None:
         stop.handing_out = stop.at_once = True

@@ -1,5 +1,6 @@
 import io
 import logging
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +8,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from refinefuse_med.batch.outcome import Outcome
-from refinefuse_med.cli.batch_progress import _Bars, _Lines
+from refinefuse_med.cli.batch_progress import _Bars, _Lines, stopping
 
 POOL = SimpleNamespace(dashboard="http://127.0.0.1:1/status")
 OPTIONS = ("MR-PT-1", "done", "ok")
@@ -52,3 +53,24 @@ def test_bars_are_one_for_the_whole_and_one_for_each_pair_in_work():
         bars.stage("MR-PT-3", "fuse", 0.25)
         shown = {task.description: (task.completed, task.total) for task in progress.tasks}
     assert shown == {"pairs": (3, 5), "MR-PT-3 fuse": (0.25, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("in_work", "said"),
+    [
+        (
+            True,
+            ["finishing the pairs in work; Ctrl-C again drops them", "dropping the pairs in work"],
+        ),
+        (False, ["stopping; no pair is in work"] * 2),
+    ],
+)
+def test_ctrl_c_says_what_becomes_of_the_pairs_in_work_if_there_are_any(lines, in_work, said):
+    with stopping() as stop:
+        stop.in_work = in_work
+        asked = []
+        for _ in said:
+            signal.raise_signal(signal.SIGINT)
+            asked.append((stop.handing_out, stop.at_once))
+    assert [record.getMessage() for record in lines] == said
+    assert asked == [(True, False), (True, True)]

@@ -178,9 +178,11 @@ def test_ctrl_c_finishes_what_is_in_work_and_begins_no_more(pool, tmp_path):
     class Interrupt(Watcher):
         def outcome(self, outcome):
             stop.handing_out = True
+            assert stop.in_work
 
     pairs = [light.pair(number) for number in range(12)]
     result = light.run(pairs, tmp_path / "out", pool, watchers=[Interrupt()], stop=stop)
+    assert not stop.in_work
     statuses = [outcome.status for outcome in result.outcomes]
     assert result.exit_status == 130
     assert 1 < statuses.count("done") < 12

@@ -11,6 +11,7 @@ import time
 import pytest
 import torch
 
+from refinefuse_med.batch import watch
 from refinefuse_med.batch.plan import make_plan
 from refinefuse_med.batch.session import BatchOptions, run_batch
 from refinefuse_med.cli.main import main
@@ -229,6 +230,19 @@ def test_a_bad_tree_ends_with_one_line_and_no_output(tmp_path, capsys, kind, sta
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
     assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_while_nothing_has_arrived_ends_the_watch_and_names_no_page(
+    tmp_path, capsys, monkeypatch
+):
+    (tmp_path / "in").mkdir()
+    monkeypatch.setattr(watch.time, "sleep", lambda _: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(SystemExit) as ended:
+        main(["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--watch"])
+    assert ended.value.code == 0
+    said = capsys.readouterr()
+    assert said.out == "0 of 0 pairs done\n"
+    assert said.err.splitlines()[-1] == "WARNING stopping; no pair is in work"
 
 
 @pytest.mark.parametrize(
