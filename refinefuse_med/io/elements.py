@@ -112,6 +112,7 @@ NEEDED: Final[tuple[str | int, ...]] = (
     "SeriesTime",
     "AcquisitionDate",
     "AcquisitionTime",
+    "TimezoneOffsetFromUTC",
     "RadiopharmaceuticalInformationSequence",
     0x00090010,
     0x0009100D,  # GE, start of the scan

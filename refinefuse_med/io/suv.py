@@ -107,25 +107,30 @@ def _from_activity(headers: Sequence[Dataset], factor: float, stored: str) -> Ca
 
 
 def _weight_g(header: Dataset) -> float:
-    weight = numbers(header, "PatientWeight")
-    if not weight or weight[0] <= 0:
-        raise _UnknownError("PatientWeight is missing")
-    if weight[0] > MAX_WEIGHT_KG:
-        raise _UnknownError(f"PatientWeight of {weight[0]:g} kg cannot be right")
-    return weight[0] * 1000
+    weight = _positive(header, "PatientWeight")
+    if weight > MAX_WEIGHT_KG:
+        raise _UnknownError(f"PatientWeight of {weight:g} kg cannot be right")
+    return weight * 1000
+
+
+def _positive(header: Dataset, keyword: str) -> float:
+    found = numbers(header, keyword)
+    if not found or not 0 < found[0] < math.inf:
+        raise _UnknownError(f"{keyword} is missing")
+    return found[0]
 
 
 def _undecayed(headers: Sequence[Dataset], grams: float) -> Calibration:
     """Activities of the moment of each image, against the dose at that moment."""
     _require_correction(headers[0], "ATTN")
     agent, dose = _injected(headers[0])
-    half_life = _half_life(agent)
+    half_life = _positive(agent, "RadionuclideHalfLife")
     factors = []
     for header in headers:
         moment = _moment(header, "AcquisitionDate", "AcquisitionTime")
         if moment is None:
             raise _UnknownError("DecayCorrection is NONE and AcquisitionTime is missing")
-        seconds = _since_injection(agent, moment) + _mean_time(header, half_life)
+        seconds = _since_injection(header, agent, moment) + _mean_time(header, half_life)
         factors.append(grams / (dose * _decay(seconds, half_life)))
     note = "PET in SUVbw: not corrected for decay, dose decayed to the time of each image"
     return Calibration(factors[0], "SUVbw", note, tuple(factors))
@@ -153,9 +158,8 @@ def _from_enhanced(header: Dataset) -> Calibration:
         moment = _parsed(DT, header.get("DecayCorrectionDateTime"))
         if moment is None:
             raise _UnknownError("DecayCorrectionDateTime is missing")
-        half_life = _half_life(agent)
-        seconds = _since_injection(agent, moment.replace(tzinfo=None))
-        decay = _decay(seconds, half_life)
+        seconds = _since_injection(header, agent, _local(header, moment))
+        decay = _decay(seconds, _positive(agent, "RadionuclideHalfLife"))
     except _UnknownError as reason:
         return Calibration(1.0, "Bq/ml", f"PET stays in Bq/ml: no SUVbw, {reason}")
     note = f"PET in SUVbw: dose decayed over {seconds / 3600:.2f} h"
@@ -173,19 +177,10 @@ def _injected(header: Dataset) -> tuple[Dataset, float]:
     agents = items(header, "RadiopharmaceuticalInformationSequence")
     if not agents:
         raise _UnknownError("RadiopharmaceuticalInformationSequence is missing")
-    dose = numbers(agents[0], "RadionuclideTotalDose")
-    if not dose or dose[0] <= 0:
-        raise _UnknownError("RadionuclideTotalDose is missing")
-    if dose[0] < MIN_DOSE_BQ:
-        raise _UnknownError(f"RadionuclideTotalDose of {dose[0]:g} Bq cannot be right (MBq?)")
-    return agents[0], dose[0]
-
-
-def _half_life(agent: Dataset) -> float:
-    seconds = numbers(agent, "RadionuclideHalfLife")
-    if not seconds or seconds[0] <= 0:
-        raise _UnknownError("RadionuclideHalfLife is missing")
-    return seconds[0]
+    dose = _positive(agents[0], "RadionuclideTotalDose")
+    if dose < MIN_DOSE_BQ:
+        raise _UnknownError(f"RadionuclideTotalDose of {dose:g} Bq cannot be right (MBq?)")
+    return agents[0], dose
 
 
 def _decay(seconds: float, half_life: float) -> float:
@@ -218,8 +213,8 @@ def _dose_at_scan(headers: Sequence[Dataset]) -> tuple[float, float]:
     _require_correction(first, "DECY")
     if correction == "ADMIN":
         return dose, 0.0
-    half_life = _half_life(agent)
-    seconds = _since_injection(agent, _scan_start(headers, half_life))
+    half_life = _positive(agent, "RadionuclideHalfLife")
+    seconds = _since_injection(first, agent, _scan_start(headers, half_life))
     return dose * _decay(seconds, half_life), seconds / 3600
 
 
@@ -256,12 +251,11 @@ def _counted_back(
     return None
 
 
-def _since_injection(agent: Dataset, scan: datetime) -> float:
+def _since_injection(header: Dataset, agent: Dataset, scan: datetime) -> float:
+    """Seconds from injection to `scan`, a local time."""
     moment = _parsed(DT, agent.get("RadiopharmaceuticalStartDateTime"))
     if moment is not None:
-        # Series times are local; an offset in the one cannot be compared with none in the other.
-        injected: datetime = moment.replace(tzinfo=None)
-        return (scan - injected).total_seconds()
+        return (scan - _local(header, moment)).total_seconds()
     time = _parsed(TM, agent.get("RadiopharmaceuticalStartTime"))
     if time is None:
         raise _UnknownError(
@@ -273,6 +267,19 @@ def _since_injection(agent: Dataset, scan: datetime) -> float:
     return (scan - injected).total_seconds()
 
 
+def _local(header: Dataset, moment: datetime) -> datetime:
+    """A moment on the clock that dates and times without an offset from UTC are of.
+
+    The header may say how far that is from UTC. Where it does not, the moment's own offset is
+    taken to be the same.
+    """
+    offset = header.get("TimezoneOffsetFromUTC")
+    clock = _parsed(lambda text: datetime.strptime(text, "%z").tzinfo, offset)
+    if moment.tzinfo is not None and clock is not None:
+        moment = moment.astimezone(clock)
+    return moment.replace(tzinfo=None)
+
+
 def _ge_scan_start(header: Dataset) -> datetime | None:
     """GE keeps the start of the scan in a private element, whatever is done to the series."""
     try:
@@ -282,7 +289,7 @@ def _ge_scan_start(header: Dataset) -> datetime | None:
     moment: datetime | None = _parsed(
         DT, value.decode("ascii", "ignore") if isinstance(value, bytes) else value
     )
-    return moment
+    return None if moment is None else _local(header, moment)
 
 
 def _moment(header: Dataset, date: str, time: str) -> datetime | None:

@@ -138,6 +138,13 @@ def suv(seconds: float, half_life: float = 6586.2) -> float:
         (pet(DecayCorrection="ADMIN"), 0),
         (pet({"RadiopharmaceuticalStartDateTime": "20200101093000"}), 5400),
         (pet({"RadiopharmaceuticalStartDateTime": "20191231230000"}), 43200),
+        # Ten in the morning, told by clocks an hour apart.
+        (pet({"RadiopharmaceuticalStartDateTime": "20200101090000+0000"},
+             TimezoneOffsetFromUTC="+0100"), 3600),
+        (pet({"RadiopharmaceuticalStartDateTime": "20200101100000+0100"},
+             TimezoneOffsetFromUTC="+0100"), 3600),
+        # Nothing says which clock the scanner has: that of the injection.
+        (pet({"RadiopharmaceuticalStartDateTime": "20200101100000+0100"}), 3600),
         # The series was made later than the scan: its time is that of processing.
         (pet(SeriesTime="143000"), 3600),
         # The scan follows the injection across midnight.
@@ -206,12 +213,16 @@ def test_ge_start_of_scan_is_believed_where_the_series_was_processed_later():
     block = headers[0].private_block(0x0009, "GEMS_PETD_01", create=True)
     block.add_new(0x0D, "DT", "20200101110000.00")
     assert calibrate(headers).factor == pytest.approx(suv(3600), rel=1e-9)
+    block[0x0D].value = "20200101110000.00+0100"
+    assert calibrate(headers).factor == pytest.approx(suv(3600), rel=1e-9)
 
 
 @pytest.mark.parametrize(
     ("headers", "reason"),
     [
         (pet(PatientWeight=None), "PatientWeight"),
+        (pet(PatientWeight=float("nan")), "PatientWeight"),
+        (pet({"RadionuclideHalfLife": float("inf")}), "RadionuclideHalfLife"),
         (pet(PatientWeight=70_000), "PatientWeight of 70000 kg"),
         (pet({"RadionuclideTotalDose": None}), "RadionuclideTotalDose"),
         (pet({"RadionuclideTotalDose": 200}), "MBq"),
