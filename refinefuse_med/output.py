@@ -193,7 +193,8 @@ def save_registration(
     """
 
     def write(folder: Path) -> dict[str, Any]:
-        io.write_nifti(pair.registered, folder / "moving_registered.nii.gz")
+        space = io.space_of(source_of(pair.fixed))
+        io.write_nifti(pair.registered, folder / "moving_registered.nii.gz", space=space)
         _write_transform(pair.registration, pair.fixed, folder)
         if shown is not None and (config.preview or config.report):
             write_alignment(
@@ -226,7 +227,11 @@ def save_applied(
 
     def write(folder: Path) -> dict[str, Any]:
         for name, volume in zip(_stems(applied.volumes), applied.volumes, strict=True):
-            io.write_nifti(volume, folder / f"{name}_registered.nii.gz")
+            io.write_nifti(
+                volume,
+                folder / f"{name}_registered.nii.gz",
+                space=io.space_of(source_of(fixed)),
+            )
         return applied.record
 
     return _save(out, config, (fixed, *applied.volumes), write, inputs)

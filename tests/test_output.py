@@ -10,8 +10,11 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from refinefuse_med.config import FusionConfig, RegistrationConfig
-from refinefuse_med.pipeline import fuse_pair
+from refinefuse_med.applying import apply_transform
+from refinefuse_med.config import FusionConfig, OutputConfig, RegistrationConfig
+from refinefuse_med.io import load_volume, write_nifti
+from refinefuse_med.output import save_applied, save_registration
+from refinefuse_med.pipeline import fuse_pair, register_pair
 from refinefuse_med.volume import affine_lps
 
 
@@ -89,3 +92,15 @@ def test_options_that_have_no_effect_are_told(head_pair, tmp_path):
     assert one.record["warnings"][-1] == (
         "output: no DICOM is written, so no --multiframe, --colour-bar"
     )
+
+
+def test_what_was_registered_lies_in_the_space_of_the_fixed_file(head_pair, tmp_path):
+    fixed = load_volume(write_nifti(head_pair[0], tmp_path / "mr.nii", space="mni"))
+    moving = load_volume(write_nifti(head_pair[1], tmp_path / "pet.nii"))
+    pair = register_pair(fixed, moving, RegistrationConfig(method="none"))
+    save_registration(pair, tmp_path / "a", OutputConfig())
+    applied = apply_transform(fixed, [moving], np.eye(4))
+    save_applied(fixed, applied, tmp_path / "b", OutputConfig())
+    for out in (tmp_path / "a", tmp_path / "b"):
+        header = nib.load(out / "moving_registered.nii.gz").header
+        assert (int(header["sform_code"]), int(header["qform_code"])) == (4, 4)

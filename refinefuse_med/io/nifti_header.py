@@ -14,13 +14,14 @@ from typing import Any, BinaryIO, Final
 
 import nibabel as nib
 import numpy as np
+from nibabel.nifti1 import unit_codes
 from numpy.typing import NDArray
 
 from refinefuse_med.errors import GeometryError, InputError
 from refinefuse_med.grid import Grid
 from refinefuse_med.io.shear import straightened
 
-__all__ = ["NiftiPlan", "opened", "plan_nifti", "strip_suffix"]
+__all__ = ["NiftiPlan", "opened", "plan_nifti", "read_header", "strip_suffix"]
 
 MAX_SHEAR: Final = 0.71
 """Largest cosine between two voxel axes that is interpolated, 45 degrees from the right angle."""
@@ -126,9 +127,9 @@ def plan_nifti(path: Path, modality: str | None = None) -> NiftiPlan:
     """
     try:
         with opened(path) as (file, packed):
-            header = _header(file, path)
+            header = read_header(file, path)
         affine, warnings = _affine(header)
-        unit = header.get_xyzt_units()[0]
+        unit = _length_unit(header)
     except InputError:
         raise
     except Exception as error:  # nibabel raises many kinds, gzip and zlib their own
@@ -140,6 +141,8 @@ def plan_nifti(path: Path, modality: str | None = None) -> NiftiPlan:
         warnings.append(f"the file is {'' if packed else 'not '}compressed, against its name")
     if not _has_inverse(affine):
         raise GeometryError("the affine is not finite or has no inverse", where=path)
+    if unit not in _TO_MM:
+        warnings.append("the file states no known unit of length: taken as mm")
     if (scale := _TO_MM.get(unit, 1.0)) != 1.0:
         affine = np.diag([scale, scale, scale, 1.0]) @ affine
         warnings.append("the affine was converted to mm")
@@ -155,7 +158,14 @@ def plan_nifti(path: Path, modality: str | None = None) -> NiftiPlan:
     return NiftiPlan(header, affine, found, units, (*warnings, *notes))
 
 
-def _header(file: BinaryIO, path: Path) -> Any:
+def read_header(file: BinaryIO, path: Path) -> Any:
+    """The header of a NIfTI file that is opened at its beginning, of version 1 or 2.
+
+    Raises
+    ------
+    InputError
+        It has none.
+    """
     size = file.read(4)
     file.seek(0)
     for kind in (nib.Nifti1Header, nib.Nifti2Header):
@@ -176,14 +186,18 @@ def strip_suffix(name: str) -> str:
 def _affine(header: Any) -> tuple[NDArray[np.float64], list[str]]:
     """The affine to use of the two that a file may hold, and what is odd about them."""
     q_code, s_code = int(header["qform_code"]), int(header["sform_code"])
-    best = np.asarray(header.get_best_affine(), dtype=np.float64)
     if not q_code and not s_code:
         note = "no orientation in the file (qform and sform unset): left and right are a guess"
-        return best, [note]
-    if not (q_code and s_code):
+        return np.asarray(header.get_base_affine(), dtype=np.float64), [note]
+    q_form = _q_form(header)
+    if not s_code:
+        return q_form, []
+    best = np.asarray(header.get_sform(), dtype=np.float64)
+    if not q_code:
         return best, []
-    q_form = np.asarray(header.get_qform(), dtype=np.float64)
-    if not _has_inverse(best) and _has_inverse(q_form):
+    if not _has_inverse(q_form):
+        return best, ["the qform is no rotation, or has no inverse: sform used"]
+    if not _has_inverse(best):
         return q_form, ["the sform is not finite or has no inverse: qform used"]
     shape = (*header.get_data_shape(), 1, 1, 1)[:3]
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape]))
@@ -192,6 +206,20 @@ def _affine(header: Any) -> tuple[NDArray[np.float64], list[str]]:
     if apart <= FORMS_TOLERANCE_MM:
         return best, []
     return best, [f"qform and sform differ by up to {apart:.3g} mm: sform used"]
+
+
+def _length_unit(header: Any) -> str:
+    """As nibabel calls it; empty for a code that the format has not."""
+    code = int(header["xyzt_units"]) & 0x07
+    return str(unit_codes.label[code]) if code in unit_codes else ""
+
+
+def _q_form(header: Any) -> NDArray[np.float64]:
+    """The affine of the quaternion; not a number where that is none of a rotation."""
+    try:
+        return np.asarray(header.get_qform(), dtype=np.float64)
+    except ValueError:
+        return np.full((4, 4), np.nan)
 
 
 def _has_inverse(affine: NDArray[np.float64]) -> bool:

@@ -10,6 +10,7 @@ from monai.data import MetaTensor
 from nibabel.nifti1 import xform_codes
 
 from refinefuse_med.io.atomic import atomic_file
+from refinefuse_med.io.nifti_header import opened, read_header
 from refinefuse_med.volume import Keys, SourceHeader, get_meta, modality_of, to_nibabel
 
 __all__ = ["description_of", "space_of", "write_nifti"]
@@ -34,12 +35,10 @@ def space_of(source: SourceHeader) -> str:
     """
     if source.format != "nifti" or not Path(source.path).is_file():
         return "scanner"
-    header = nib.load(source.path).header
-    for form in (header.get_sform, header.get_qform):
-        code = form(coded=True)[1]
-        if code:
-            return str(xform_codes.label[code])
-    return "scanner"
+    with opened(Path(source.path)) as (file, _):
+        header = read_header(file, Path(source.path))
+    code = int(header["sform_code"]) or int(header["qform_code"])
+    return str(xform_codes.label[code]) if code and code in xform_codes else "scanner"
 
 
 def write_nifti(volume: MetaTensor, path: str | Path, *, space: str = "scanner") -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import struct
 
 import nibabel as nib
 import numpy as np
@@ -259,6 +260,34 @@ def test_a_qform_is_used_where_the_sform_is_none(tmp_path, data, oblique):
     volume = load_volume(path)
     np.testing.assert_allclose(affine_ras(volume), oblique, atol=1e-4)
     assert "qform used" in warnings_of(volume)
+
+
+def _spoilt(path, fmt, offset, *values):
+    held = bytearray(path.read_bytes())
+    struct.pack_into(fmt, held, offset, *values)
+    path.write_bytes(held)
+    return path
+
+
+def test_a_qform_that_is_no_rotation_is_told_where_the_sform_is_good(tmp_path, data, oblique):
+    good = save(tmp_path / "t1.nii", data, oblique, sform=1, qform=1)
+    volume = load_volume(_spoilt(good, "<3f", 256, 0.9, 0.9, 0.9))  # a quaternion of length 1.56
+    np.testing.assert_allclose(affine_ras(volume), oblique, atol=1e-5)
+    assert "the qform is no rotation" in warnings_of(volume)
+
+
+def test_a_file_whose_one_form_is_no_rotation_is_refused(tmp_path, data, oblique):
+    path = save(tmp_path / "t1.nii", data, oblique, qform=1, sform=1)
+    _spoilt(_spoilt(path, "<3f", 256, 0.9, 0.9, 0.9), "<h", 254, 0)
+    with pytest.raises(GeometryError, match="not finite"):
+        load_volume(path)
+
+
+def test_an_unknown_unit_of_length_is_told(tmp_path, data, oblique):
+    path = _spoilt(save(tmp_path / "t1.nii", data, oblique, sform=1), "<B", 123, 5)
+    volume = load_volume(path)
+    np.testing.assert_allclose(affine_ras(volume), oblique, atol=1e-5)
+    assert "no known unit of length" in warnings_of(volume)
 
 
 def test_a_file_that_claims_more_than_any_memory_is_refused_before_it_is_taken(tmp_path):

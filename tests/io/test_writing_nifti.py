@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -86,6 +88,23 @@ def test_both_forms_lead_to_the_space_of_the_source(tmp_path, oblique, space):
     image = nib.load(write_nifti(_colour(oblique), tmp_path / "b.nii", space=space_of(source)))
     codes = (int(image.header["sform_code"]), int(image.header["qform_code"]))
     assert codes == ({"scanner": 1, "aligned": 2, "mni": 4}[space],) * 2
+
+
+def test_the_space_is_read_as_the_volume_was_whatever_the_name_says(tmp_path, oblique):
+    packed = tmp_path / "packed.nii"
+    plain = write_nifti(_grey(oblique), tmp_path / "a.nii", space="mni")
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert space_of(SourceHeader("nifti", str(packed))) == "mni"
+    plain.rename(tmp_path / "plain.nii.gz")
+    assert space_of(SourceHeader("nifti", str(tmp_path / "plain.nii.gz"))) == "mni"
+
+
+def test_a_code_that_the_format_has_not_is_that_of_the_scanner(tmp_path, oblique):
+    path = write_nifti(_grey(oblique), tmp_path / "a.nii")
+    held = bytearray(path.read_bytes())
+    held[254] = 9  # sform_code
+    path.write_bytes(held)
+    assert space_of(SourceHeader("nifti", str(path))) == "scanner"
 
 
 def test_dicom_and_arrays_lie_in_the_space_of_the_scanner(tmp_path):
