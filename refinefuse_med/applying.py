@@ -15,7 +15,14 @@ from refinefuse_med import __version__, registration
 from refinefuse_med.errors import GeometryError, InputError
 from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_med.results import RESULT_SCHEMA
-from refinefuse_med.volume import describe, grid_of, source_of
+from refinefuse_med.volume import (
+    Keys,
+    describe,
+    get_meta,
+    grid_of,
+    source_of,
+    with_frame_of_reference,
+)
 
 __all__ = ["AppliedTransform", "apply_transform", "is_label_map"]
 
@@ -116,6 +123,7 @@ def apply_transform(
                 where=where,
                 hint="check that the transform is of these scans, and maps fixed to moving",
             )
+        with_frame_of_reference(brought, get_meta(fixed, Keys.FRAME_OF_REFERENCE_UID))
         made.append(_whole(brought) if label else brought)
         entries.append(
             {

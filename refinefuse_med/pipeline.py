@@ -48,6 +48,7 @@ from refinefuse_med.volume import (
     modality_of,
     require_scalar,
     source_of,
+    with_frame_of_reference,
 )
 
 __all__ = [
@@ -105,6 +106,7 @@ def register_pair(
     registered, seen = registration.resample_to(
         moving, grid_of(fixed), aligned.fixed_to_moving, monitor=monitor
     )
+    with_frame_of_reference(registered, get_meta(fixed, Keys.FRAME_OF_REFERENCE_UID))
     record = {
         "schema": RESULT_SCHEMA,
         "version": __version__,

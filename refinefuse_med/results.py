@@ -114,7 +114,7 @@ class FusionResult:
     anatomical : MetaTensor
         The anatomical volume, as given.
     functional_registered : MetaTensor
-        The functional volume on the anatomical grid, real units.
+        The functional volume on the anatomical grid and in its frame of reference, real units.
     field_of_view : torch.Tensor
         Shape (I, J, K), bool: where the functional scan has seen the patient.
     registration : RegistrationResult
@@ -228,7 +228,7 @@ class RegisteredPair:
     fixed : MetaTensor
         As given.
     registered : MetaTensor
-        The moving volume on the fixed grid, real units.
+        The moving volume on the fixed grid and in its frame of reference, real units.
     field_of_view : torch.Tensor
         Shape (I, J, K), bool: where the moving scan has seen the patient.
     registration : RegistrationResult

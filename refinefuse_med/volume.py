@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from monai.utils import MetaKeys, SpaceKeys
 
 from refinefuse_med.errors import GeometryError, InputError
 from refinefuse_med.grid import LPS_FROM_RAS, ORTHOGONALITY_TOLERANCE, Affine, Grid
@@ -42,10 +43,12 @@ __all__ = [
     "like",
     "make_volume",
     "modality_of",
+    "require_ras",
     "require_scalar",
     "source_of",
     "to_nibabel",
     "to_sitk",
+    "with_frame_of_reference",
 ]
 
 
@@ -213,8 +216,27 @@ def make_volume(
 
 
 def affine_ras(volume: MetaTensor) -> Affine:
-    """Voxel index to RAS mm, float64, shape (4, 4)."""
+    """Voxel index to RAS mm, float64, shape (4, 4).
+
+    Raises
+    ------
+    GeometryError
+        The volume says that its affine leads to LPS.
+    """
+    require_ras(volume.meta)
     return np.asarray(volume.affine, dtype=np.float64)
+
+
+def require_ras(meta: Mapping[str, Any]) -> None:
+    """Raise `GeometryError` where MONAI's metadata say that the affine leads to LPS.
+
+    Turned in silence, it would no longer fit the affines that MONAI's history of the volume holds.
+    """
+    if meta.get(MetaKeys.SPACE) == SpaceKeys.LPS:
+        raise GeometryError(
+            "the affine of a volume leads to LPS, not to RAS",
+            hint="load it with affine_lps_to_ras=True, as MONAI's readers do by default",
+        )
 
 
 def affine_lps(volume: MetaTensor) -> Affine:
@@ -307,6 +329,14 @@ def like(
     """New values with the metadata of `volume`, on its grid or on `grid`."""
     target = grid or grid_of(volume)
     return make_volume(data, target.affine_ras, **_kept(volume.meta))
+
+
+def with_frame_of_reference(volume: MetaTensor, uid: str | None) -> MetaTensor:
+    """Say in which frame of reference a volume lies from now on; None: that is not known."""
+    volume.meta.pop(Keys.FRAME_OF_REFERENCE_UID, None)
+    if uid:
+        volume.meta[Keys.FRAME_OF_REFERENCE_UID] = uid
+    return volume
 
 
 def to_sitk(volume: MetaTensor) -> sitk.Image:

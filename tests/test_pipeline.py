@@ -4,12 +4,22 @@ import torch
 from pydicom.dataset import Dataset
 
 from refinefuse_med import colour
+from refinefuse_med.applying import apply_transform
 from refinefuse_med.config import ColourConfig, EngineConfig, FusionConfig, RegistrationConfig
 from refinefuse_med.errors import CancelledError, InputError
-from refinefuse_med.pipeline import fuse_pair
+from refinefuse_med.pipeline import fuse_pair, register_pair
 from refinefuse_med.progress import Monitor
 from refinefuse_med.results import FusionResult
-from refinefuse_med.volume import Keys, SourceHeader, affine_ras, grid_of, like, make_volume
+from refinefuse_med.volume import (
+    Keys,
+    SourceHeader,
+    affine_ras,
+    get_meta,
+    grid_of,
+    like,
+    make_volume,
+    with_frame_of_reference,
+)
 
 AS_IS = RegistrationConfig(method="none")
 
@@ -142,3 +152,17 @@ def test_what_is_asked_for_is_kept_where_colours_leave_no_room(head_pair):
         for r in (luminance, chroma)
     ]
     assert errors[1] < errors[0] / 3
+
+
+def _in_frame(volume, uid):
+    return with_frame_of_reference(like(volume, volume.as_tensor()), uid)
+
+
+@pytest.mark.parametrize(("fixed", "moving"), [("1.2", "1.3"), ("1.2", None), (None, "1.3")])
+def test_a_registered_volume_lies_in_the_frame_of_reference_of_fixed(head_pair, fixed, moving):
+    mr, pt = _in_frame(head_pair[0], fixed), _in_frame(head_pair[1], moving)
+    registered = register_pair(mr, pt, AS_IS).registered
+    assert get_meta(registered, Keys.FRAME_OF_REFERENCE_UID) == fixed
+    assert get_meta(pt, Keys.FRAME_OF_REFERENCE_UID) == moving
+    applied = apply_transform(mr, [pt], np.eye(4)).volumes[0]
+    assert get_meta(applied, Keys.FRAME_OF_REFERENCE_UID) == fixed

@@ -6,6 +6,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from monai.data import DataLoader, Dataset
+from monai.utils import SpaceKeys
 from scipy.spatial.transform import Rotation
 
 from refinefuse_med import volume as vol
@@ -146,3 +147,10 @@ def test_what_cannot_be_fused_is_refused_in_one_line(data, says):
 def test_affine_without_inverse_is_refused(affine):
     with pytest.raises(GeometryError):
         vol.make_volume(np.ones((2, 2, 2)), affine)
+
+
+def test_a_volume_that_monai_left_in_lps_is_refused(oblique):
+    volume = vol.make_volume(np.zeros((4, 5, 6)), oblique)
+    volume.meta["space"] = SpaceKeys.LPS
+    with pytest.raises(GeometryError, match="leads to LPS"):
+        vol.grid_of(volume)

@@ -14,7 +14,7 @@ from monai.utils import convert_to_tensor
 
 from refinefuse_med import io
 from refinefuse_med.errors import GeometryError, InputError
-from refinefuse_med.volume import Keys, make_volume, source_of
+from refinefuse_med.volume import Keys, make_volume, require_ras, source_of
 
 __all__ = ["DicomWriter"]
 
@@ -62,6 +62,7 @@ class DicomWriter(ImageWriter):
         meta = meta_dict or {}
         if "affine" not in meta:
             raise GeometryError("no affine: where the voxels lie is not known")
+        require_ras(meta)
         affine = torch.as_tensor(meta["affine"], dtype=torch.float64)
         data: torch.Tensor = self.data_obj
         original = meta.get("original_affine")

@@ -19,7 +19,14 @@ from refinefuse_med.errors import RegistrationFailedError
 from refinefuse_med.pipeline import RegisteredPair, register_pair
 from refinefuse_med.registration import Deformation, composite, resample_to
 from refinefuse_med.transforms.metadata import require_geometry, with_history_of
-from refinefuse_med.volume import Grid, grid_of, like
+from refinefuse_med.volume import (
+    Grid,
+    Keys,
+    get_meta,
+    grid_of,
+    like,
+    with_frame_of_reference,
+)
 
 __all__ = ["CoRegister", "CoRegisterD", "CoRegisterDict", "CoRegisterd"]
 
@@ -86,6 +93,7 @@ class CoRegister(InvertibleTransform):
             "fixed_to_moving_lps": pair.registration.matrix_fixed_to_moving_lps.tolist(),
             "shape": list(grid.shape),
             "affine_ras": grid.affine_ras.tolist(),
+            "frame_of_reference_uid": get_meta(moving, Keys.FRAME_OF_REFERENCE_UID) or "",
         }
         if (deformation := pair.registration.deformation) is not None:
             info["coefficients"] = torch.as_tensor(deformation.coefficients)
@@ -110,6 +118,7 @@ class CoRegister(InvertibleTransform):
             moving_to_fixed,
             interpolation="nearest" if is_label or info["mode"] == "nearest" else "linear",
         )
+        with_frame_of_reference(restored, info["frame_of_reference_uid"])
         return with_history_of(data, restored.to(data.dtype))
 
 

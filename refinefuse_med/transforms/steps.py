@@ -19,7 +19,7 @@ from refinefuse_med import colour
 from refinefuse_med.config import ColourConfig, Keep
 from refinefuse_med.pipeline import show_pair
 from refinefuse_med.transforms.metadata import require_geometry, require_pair, with_history_of
-from refinefuse_med.volume import Keys, like, make_volume
+from refinefuse_med.volume import Keys, affine_ras, like, make_volume
 
 __all__ = [
     "ColourFused",
@@ -72,7 +72,7 @@ class PrepareFusion(Transform):
         meta = anatomical.meta
         picture = make_volume(
             image,
-            anatomical.affine,
+            affine_ras(anatomical),
             frame_of_reference_uid=meta.get(Keys.FRAME_OF_REFERENCE_UID),
             source=meta.get(Keys.SOURCE),
         )

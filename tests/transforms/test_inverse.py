@@ -7,7 +7,7 @@ from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.transforms import Compose, Invertd, Spacingd
 
 from refinefuse_med.transforms import CoRegister, CoRegisterd, FuseVolumesd, LoadVolumed
-from refinefuse_med.volume import grid_of, like
+from refinefuse_med.volume import Keys, get_meta, grid_of, like, with_frame_of_reference
 
 HALF_LPS = np.array([18.0, -25.0, 14.0])
 
@@ -51,6 +51,19 @@ def test_a_label_on_the_fixed_grid_comes_back_to_its_place(head_pair, drawn, dty
     assert _dice(got, want) > 0.93
     for axis in range(3):
         assert _dice(np.flip(got, axis), want) < 0.6
+
+
+def test_what_is_inverted_lies_in_the_frame_of_reference_of_its_grid(head_pair, drawn):
+    fixed, moving = (
+        with_frame_of_reference(like(volume, volume.as_tensor()), uid)
+        for volume, uid in zip(head_pair, ("1.2", "1.3"), strict=True)
+    )
+    register = CoRegister()
+    registered = register(fixed, moving).registered
+    assert get_meta(registered, Keys.FRAME_OF_REFERENCE_UID) == "1.2"
+    drawing = like(fixed, torch.from_numpy(drawn[0]).to(torch.uint8))
+    drawing.applied_operations = registered.applied_operations
+    assert get_meta(register.inverse(drawing), Keys.FRAME_OF_REFERENCE_UID) == "1.3"
 
 
 def test_several_channels_and_label_values_survive(head_pair, drawn):
