@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,7 +19,7 @@ __all__ = [
 
 
 def _ascending(window: tuple[float, float]) -> tuple[float, float]:
-    if not window[0] < window[1]:
+    if not -math.inf < window[0] < window[1] < math.inf:
         raise ValueError(f"a window needs LOW < HIGH, not {window[0]:g},{window[1]:g}")
     return window
 
@@ -46,7 +47,10 @@ class RegistrationConfig(_Config):
     )
     seed: int = Field(0, description="seed of the sample points; the same seed, the same result")
     threads: int = Field(0, ge=0, description="threads to use; 0: all cores")
-    force: bool = Field(False, description="fuse although the registration is judged failed")
+    force: bool = Field(
+        False,
+        description="fuse although the registration is judged failed, or headers name two patients",
+    )
     control_spacing_mm: float = Field(
         30.0, ge=10, le=200, description="deformable: distance of the control points, at most"
     )

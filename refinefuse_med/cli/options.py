@@ -154,7 +154,11 @@ seed_option = click.option("--seed", default=0, show_default=True, help="Seed of
 
 fusion_options = _stack(
     method_option("--register"),
-    click.option("--force", is_flag=True, help="Fuse although the registration is judged failed."),
+    click.option(
+        "--force",
+        is_flag=True,
+        help="Fuse although the registration is judged failed, or the headers name two patients.",
+    ),
     seed_option,
     click.option(
         "--plane",

@@ -44,12 +44,21 @@ def test_the_metadata_holds_what_the_specification_asks_for(configs):
     assert values["required_packages_version"]["refinefuse-med"] == refinefuse_med.__version__
 
 
-def test_metadata_without_its_intended_use_is_refused(configs, tmp_path):
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda values: values.pop("intended_use"),
+        lambda values: values.update(data_type=["dicom"]),
+        lambda values: values.update(eval_metrics="none"),
+        lambda values: values["network_data_format"]["inputs"]["image"].pop("value_range"),
+    ],
+)
+def test_metadata_that_lack_something_or_are_of_another_type_are_refused(configs, tmp_path, spoil):
     values = json.loads((configs / "metadata.json").read_text())
-    del values["intended_use"]
+    spoil(values)
     spoilt = tmp_path / "metadata.json"
     spoilt.write_text(json.dumps(values))
-    with pytest.raises(ValueError, match="intended_use"):
+    with pytest.raises(ValueError, match="ailed validating"):
         bundle.verify_metadata(
             meta_file=str(spoilt), filepath=str(configs / "metadata.schema.json")
         )

@@ -52,7 +52,8 @@ def test_wrong_usage_ends_with_2(arguments, capsys):
 
 @pytest.mark.parametrize(
     "extra",
-    [["--functional-window", "5"], ["--functional-window", "9,1"], ["--format", "png"],
+    [["--functional-window", "5"], ["--functional-window", "9,1"], ["--functional-window", "0,inf"],
+     ["--format", "png"],
      ["--device", "toaster"]],
 )  # fmt: skip
 def test_values_that_make_no_sense_end_with_2_in_one_line(extra, capsys, tmp_path):
