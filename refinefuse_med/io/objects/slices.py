@@ -34,8 +34,8 @@ __all__ = [
     "write_slices",
 ]
 
-_DICOM_LETTERS: Final = {"S": "H", "I": "F"}
-"""Axis codes that Patient Orientation spells otherwise: Head, Foot."""
+_SLIGHT: Final = 0.1
+"""Direction cosine, of some six degrees, up to which Patient Orientation does not name an axis."""
 
 
 def write_slices(
@@ -126,7 +126,16 @@ def place(instance: Dataset, grid: Grid, k: int) -> None:
     instance.SpacingBetweenSlices = instance.SliceThickness
     normal = np.cross(directions[:, 0], directions[:, 1])
     instance.SliceLocation = decimals([float(normal @ position)])[0]
-    instance.PatientOrientation = [_DICOM_LETTERS.get(c, c) for c in grid.orientation[:2]]
+    instance.PatientOrientation = [_leads_to(direction) for direction in directions[:, :2].T]
+
+
+def _leads_to(direction_lps: NDArray[np.float64]) -> str:
+    """Letters of where a direction leads, the most prominent first (PS3.3 C.7.6.1.1.1)."""
+    return "".join(
+        "LPH"[axis] if direction_lps[axis] > 0 else "RAF"[axis]
+        for axis in np.argsort(-np.abs(direction_lps))
+        if abs(direction_lps[axis]) > _SLIGHT
+    )
 
 
 def planes_of(grid: Grid) -> list[Dataset]:
