@@ -250,6 +250,13 @@ def test_a_sheared_affine_is_interpolated_onto_a_grid_at_right_angles(tmp_path, 
     inside = found != 0
     assert inside.sum() > 0.7 * values.size
     np.testing.assert_allclose(found[inside], expected[inside], rtol=1e-4)
+    # The grid holds all of the scan, and not more than it has to.
+    to_grid = np.linalg.inv(grid.affine_ras) @ sheared
+    scanned = (index @ to_grid[:3, :3].T + to_grid[:3, 3]).reshape(-1, 3)
+    np.testing.assert_allclose(scanned.min(axis=0), 0, atol=1e-3)
+    spare = np.array(grid.shape) - 1 - scanned.max(axis=0)
+    assert (spare > -1e-3).all()
+    assert (spare < 1).all()
 
 
 def test_a_qform_is_used_where_the_sform_is_none(tmp_path, data, oblique):
