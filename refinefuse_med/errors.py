@@ -6,9 +6,12 @@ the mapping of design section 4 stands in one place.
 
 from __future__ import annotations
 
+from typing import Final
+
 __all__ = [
     "CancelledError",
     "DeviceError",
+    "DeviceMemoryError",
     "GeometryError",
     "InputError",
     "MissingExtraError",
@@ -18,7 +21,16 @@ __all__ = [
     "RefineFuseError",
     "RegistrationFailedError",
     "UsageError",
+    "is_out_of_memory",
+    "told",
 ]
+
+_MEMORY_TEXTS: Final = (
+    "out of memory",  # CUDA libraries, MPS
+    "not enough memory",  # PyTorch's DefaultCPUAllocator on Windows and macOS
+    "can't allocate memory",  # and on Linux
+    "Failed to allocate memory",  # ITK
+)
 
 
 class RefineFuseError(Exception):
@@ -77,6 +89,10 @@ class DeviceError(RefineFuseError):
     """A device asked for by name that this machine does not have, or that failed."""
 
 
+class DeviceMemoryError(DeviceError):
+    """A device whose memory is too small, or is taken by others."""
+
+
 class MissingExtraError(RefineFuseError):
     """A feature whose optional dependency is not installed."""
 
@@ -107,3 +123,40 @@ class ModelError(RefineFuseError):
 
 class CancelledError(RefineFuseError):
     """The user asked to stop."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is full, be it the machine's or a device's.
+
+    PyTorch, whose own kinds of it are RuntimeErrors, need not be imported to tell.
+    """
+    if isinstance(error, (MemoryError, DeviceMemoryError)):
+        return True
+    if not isinstance(error, RuntimeError):
+        return False
+    is_torchs = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    return is_torchs or any(text in str(error) for text in _MEMORY_TEXTS)
+
+
+def told(
+    error: Exception,
+    *,
+    hint: str,
+    memory_hint: str = "close other programs, or use scans of fewer voxels",
+) -> RefineFuseError:
+    """What to tell the user of any error: of our own just that, of others what they were.
+
+    Parameters
+    ----------
+    error : Exception
+    hint : str
+        What to do about one that nobody expected.
+    memory_hint : str
+        What to do about too little memory.
+    """
+    if isinstance(error, RefineFuseError):
+        return error
+    if is_out_of_memory(error):
+        return RefineFuseError("not enough memory", hint=memory_hint)
+    said = " ".join(str(error).split())
+    return RefineFuseError(f"unexpected {type(error).__name__}: {said}", hint=hint)

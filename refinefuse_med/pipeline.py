@@ -20,14 +20,13 @@ from refinefuse_med.config import (
     FusionConfig,
     RegistrationConfig,
 )
-from refinefuse_med.engine import (
-    Engine,
+from refinefuse_med.engine import Engine, device_failures, release_memory, to_device, to_place
+from refinefuse_med.errors import (
+    DeviceMemoryError,
+    InputError,
+    RegistrationFailedError,
     is_out_of_memory,
-    release_memory,
-    to_device,
-    to_place,
 )
-from refinefuse_med.errors import InputError, RegistrationFailedError
 from refinefuse_med.network import RefineFuse
 from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_med.registration import RegistrationResult
@@ -149,14 +148,15 @@ def fuse_registered(
     Outside `field_of_view`, shape (I, J, K), the anatomy is shown alone.
     """
     volumes = anatomical, functional, field_of_view
-    place = engine.home_of(field_of_view.numel())
-    try:
-        return _fuse_at(place, volumes, config, engine, monitor)
-    except RuntimeError as error:
-        if place.type == "cpu" or not is_out_of_memory(error):
-            raise
-    release_memory(place)
-    return _fuse_at(torch.device("cpu"), volumes, config, engine, monitor)
+    with device_failures(engine.device):
+        place = engine.home_of(field_of_view.numel())
+        try:
+            return _fuse_at(place, volumes, config, engine, monitor)
+        except (RuntimeError, DeviceMemoryError) as error:
+            if place.type == "cpu" or not is_out_of_memory(error):
+                raise
+        release_memory(place)
+        return _fuse_at(torch.device("cpu"), volumes, config, engine, monitor)
 
 
 def _fuse_at(
@@ -266,7 +266,7 @@ def fuse_pair(
     GeometryError, RegistrationFailedError
         Geometry refused, or the registration judged failed (unless forced).
     ModelError, DeviceError
-        The network cannot be loaded, or the device is not there.
+        The network cannot be loaded; the device is not there, fails, or has too little memory.
     """
     config = config or FusionConfig()
     # Before the seconds of registration: what would stop the fusion anyway.

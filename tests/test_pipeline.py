@@ -3,11 +3,13 @@ import pytest
 import torch
 from pydicom.dataset import Dataset
 
-from refinefuse_med import colour
+from refinefuse_med import colour, pipeline
 from refinefuse_med.applying import apply_transform
 from refinefuse_med.config import ColourConfig, EngineConfig, FusionConfig, RegistrationConfig
-from refinefuse_med.errors import CancelledError, InputError
-from refinefuse_med.pipeline import fuse_pair, register_pair
+from refinefuse_med.engine import Engine
+from refinefuse_med.errors import CancelledError, DeviceMemoryError, InputError
+from refinefuse_med.network import RefineFuse
+from refinefuse_med.pipeline import fuse_pair, fuse_registered, register_pair
 from refinefuse_med.progress import Monitor
 from refinefuse_med.results import FusionResult
 from refinefuse_med.volume import (
@@ -119,6 +121,41 @@ def test_scans_of_two_patients_are_refused_unless_forced(head_pair):
     forced = RegistrationConfig(method="none", force=True)
     record = fuse_pair(*scans, FusionConfig(registration=forced)).record
     assert any("PatientID differ" in warning for warning in record["warnings"])
+
+
+def _on_a_device_that_is_full_at(monkeypatch, head_pair, full_at):
+    """Fuse by an engine on a device of its own, and say where colours were made."""
+    tried, fuse_at = [], pipeline._fuse_at
+
+    def crowded(place, *rest):
+        tried.append(place.type)
+        if place.type in full_at:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return fuse_at(place, *rest)
+
+    monkeypatch.setattr(pipeline, "_fuse_at", crowded)
+    homes = iter([torch.device("meta")])
+    monkeypatch.setattr(Engine, "home_of", lambda *_: next(homes, torch.device("cpu")))
+    registered = register_pair(*head_pair, AS_IS)
+    engine = Engine(RefineFuse.from_pretrained(), EngineConfig(device="cpu"))
+    engine.device = torch.device("meta") if "cpu" in full_at else engine.device
+    picture = fuse_registered(
+        head_pair[0], registered.registered, registered.field_of_view, ColourConfig(), engine
+    )
+    return picture, tried
+
+
+def test_where_a_device_has_no_room_for_colours_they_are_made_by_the_cpu(
+    monkeypatch, head_pair, result
+):
+    picture, tried = _on_a_device_that_is_full_at(monkeypatch, head_pair, ("meta",))
+    assert tried == ["meta", "cpu"]
+    assert torch.equal(picture.fused, result.picture.fused)
+
+
+def test_a_device_that_is_full_all_the_same_is_one_line(monkeypatch, head_pair):
+    with pytest.raises(DeviceMemoryError, match=r"^meta: its memory is full"):
+        _on_a_device_that_is_full_at(monkeypatch, head_pair, ("meta", "cpu"))
 
 
 def test_the_user_can_stop_it(head_pair):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gc
 import logging
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +17,11 @@ from refinefuse_med.batch.plan import Pair
 from refinefuse_med.errors import (
     CancelledError,
     GeometryError,
-    InputError,
     ModelError,
     OutputError,
     RefineFuseError,
     RegistrationFailedError,
+    told,
 )
 from refinefuse_med.progress import Monitor
 
@@ -68,29 +67,27 @@ def guarded(job: Job, stage: Stage, work: Callable[[Monitor], _T]) -> _T | Outco
 
 def _failure(pair: Pair, error: Exception, seconds: float) -> Outcome:
     disk_full = _is_disk_full(error)
+    reason = told(
+        error,
+        hint="see where with: refinefuse fuse -v",
+        memory_hint="run fewer workers at a time with --jobs",
+    )
     if disk_full:
-        error = OutputError("the disk is full", hint="free some space, and run the batch again")
-    elif _is_out_of_memory(error):
-        error = InputError("not enough memory", hint="run fewer workers at a time with --jobs")
-    elif not isinstance(error, RefineFuseError):
-        said = " ".join(str(error).split())
-        error = InputError(
-            f"unexpected {type(error).__name__}: {said}", hint="see where with: refinefuse fuse -v"
-        )
+        reason = OutputError("the disk is full", hint="free some space, and run the batch again")
     return Outcome(
         pair.name,
         "failed",
-        error=_without_names(error, pair),
-        exit_status=error.exit_status if isinstance(error, RefineFuseError) else 1,
+        error=_without_names(reason, pair),
+        exit_status=reason.exit_status,
         seconds=round(seconds, 3),
         disk_full=disk_full,
     )
 
 
-def _without_names(error: Exception, pair: Pair) -> str:
+def _without_names(error: RefineFuseError, pair: Pair) -> str:
     """What an error says, with neither folders nor files, which are often named after patients."""
     text = str(error)
-    where = getattr(error, "where", None)
+    where = error.where
     for role, scan in (("anatomical", pair.anatomical), ("functional", pair.functional)):
         for name in scan.files:
             if where == Path(name).name:
@@ -98,14 +95,6 @@ def _without_names(error: Exception, pair: Pair) -> str:
             text = text.replace(str(scan.path / name), f"a file of {role}")
         text = text.replace(str(scan.path), role)
     return text
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError) or "torch" not in sys.modules:
-        return isinstance(error, MemoryError)
-    from refinefuse_med.engine.device import is_out_of_memory
-
-    return is_out_of_memory(error)
 
 
 def _is_disk_full(error: BaseException | None) -> bool:

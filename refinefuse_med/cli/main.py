@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from refinefuse_med import __version__
-from refinefuse_med.errors import RefineFuseError
+from refinefuse_med.errors import RefineFuseError, told
 
 __all__ = ["cli", "main"]
 
@@ -77,18 +77,15 @@ def main(args: list[str] | None = None) -> None:
         # The reader of a pipe has gone; a second complaint at interpreter exit helps nobody.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
-    except RefineFuseError as error:
-        status = _report(error, error.exit_status, arguments)
     except Exception as error:
-        text = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
-        status = _report(RefineFuseError(text, hint="run again with -v for details"), 1, arguments)
+        status = _report(told(error, hint="run again with -v for details"), arguments)
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _report(error: RefineFuseError, status: int, arguments: list[str]) -> int:
+def _report(error: RefineFuseError, arguments: list[str]) -> int:
     if any(a in ("-v", "-vv", "--verbose") for a in arguments):
         import traceback
 
         traceback.print_exc()
     click.echo(f"refinefuse: error: {error}", err=True)
-    return status
+    return error.exit_status

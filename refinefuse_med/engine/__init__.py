@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from refinefuse_med.engine.device import is_out_of_memory, release_memory, resolve_device
+from refinefuse_med.engine.device import device_failures, release_memory, resolve_device
 from refinefuse_med.engine.engine import Engine, EngineResult
 from refinefuse_med.engine.transfer import to_device, to_place
 
 __all__ = [
     "Engine",
     "EngineResult",
-    "is_out_of_memory",
+    "device_failures",
     "release_memory",
     "resolve_device",
     "to_device",

@@ -8,15 +8,10 @@ from typing import Final
 
 import torch
 
-from refinefuse_med.errors import DeviceError
+from refinefuse_med.errors import DeviceError, DeviceMemoryError, is_out_of_memory
 
-__all__ = ["device_failures", "free_memory", "is_out_of_memory", "release_memory", "resolve_device"]
+__all__ = ["device_failures", "free_memory", "release_memory", "resolve_device"]
 
-_MEMORY_TEXTS: Final = (
-    "out of memory",  # CUDA libraries, MPS
-    "not enough memory",  # DefaultCPUAllocator on Windows and macOS
-    "can't allocate memory",  # DefaultCPUAllocator on Linux
-)
 _FORKED: Final = "in forked subprocess"
 _FAILURE_TEXTS: Final = ("CUDA error", "CUDA driver error", "cuDNN error", "CUBLAS", "CUDNN_STATUS")
 
@@ -52,21 +47,18 @@ def resolve_device(name: str = "auto") -> torch.device:
     return torch.device(wanted)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of PyTorch says that memory is full, be it the GPU's or the CPU's."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(t in str(error) for t in _MEMORY_TEXTS)
-
-
 @contextmanager
 def device_failures(device: torch.device) -> Iterator[None]:
-    """Turn the errors of a failing device into one clear line, and let others pass.
+    """Turn the errors of a failing or full device into one clear line, and let others pass.
+
+    Those of the machine's own memory, too, which is not the device's.
 
     Raises
     ------
     DeviceError
         The device failed, or cannot be used from this process.
+    DeviceMemoryError
+        Its memory is full.
     """
     try:
         yield
@@ -78,7 +70,15 @@ def device_failures(device: torch.device) -> Iterator[None]:
                 where=device,
                 hint="use ThreadDataLoader or num_workers=0, or the device cpu",
             ) from error
-        if is_out_of_memory(error) or not _is_failure(error, text):
+        if is_out_of_memory(error):
+            if device.type == "cpu":
+                raise
+            raise DeviceMemoryError(
+                "its memory is full",
+                where=device,
+                hint="close what else uses it, or give --device cpu",
+            ) from error
+        if not _is_failure(error, text):
             raise
         raise DeviceError(
             f"the device failed ({text.splitlines()[0]})",

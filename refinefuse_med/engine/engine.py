@@ -13,7 +13,6 @@ from refinefuse_med.config import EngineConfig
 from refinefuse_med.engine.device import (
     device_failures,
     free_memory,
-    is_out_of_memory,
     release_memory,
     resolve_device,
 )
@@ -21,7 +20,7 @@ from refinefuse_med.engine.memory import reused_memory
 from refinefuse_med.engine.planes import PLANES, slices_along
 from refinefuse_med.engine.slicewise import SliceRunner, Stack
 from refinefuse_med.engine.transfer import synchronise, to_device, to_place
-from refinefuse_med.errors import GeometryError
+from refinefuse_med.errors import DeviceMemoryError, GeometryError, is_out_of_memory
 from refinefuse_med.progress import SILENT, Monitor
 
 if TYPE_CHECKING:
@@ -161,8 +160,10 @@ class Engine:
         ------
         GeometryError
             The volumes differ in shape.
-        DeviceError
+        DeviceMemoryError
             Not even one slice fits into the device's memory.
+        DeviceError
+            The device failed.
         CancelledError
             The user asked to stop.
         """
@@ -170,11 +171,11 @@ class Engine:
         if field_of_view is not None:
             _require_same_shape(anatomical01, field_of_view)
         volumes = anatomical01, functional01, field_of_view
-        home = self.home_of(anatomical01.numel())
         with device_failures(self.device):
+            home = self.home_of(anatomical01.numel())
             try:
                 return self._fuse_at(home, volumes, affine_ras, monitor)
-            except RuntimeError as error:
+            except (RuntimeError, DeviceMemoryError) as error:
                 if home == _CPU or not is_out_of_memory(error):
                     raise
             # Others took the memory meanwhile.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from refinefuse_med.engine.device import free_memory, is_out_of_memory, release_memory
+from refinefuse_med.engine.device import free_memory, release_memory
 from refinefuse_med.engine.planes import AS_THEY_ARE, SliceView
 from refinefuse_med.engine.precision import (
     HALF_DEVICES,
@@ -23,7 +23,7 @@ from refinefuse_med.engine.precision import (
 )
 from refinefuse_med.engine.threads import lanes
 from refinefuse_med.engine.transfer import Brought, Sent, Transfers
-from refinefuse_med.errors import DeviceError
+from refinefuse_med.errors import DeviceError, DeviceMemoryError, is_out_of_memory
 
 if TYPE_CHECKING:
     from refinefuse_med.config import Precision
@@ -127,7 +127,7 @@ class SliceRunner:
 
         Raises
         ------
-        DeviceError
+        DeviceMemoryError
             Not even one slice fits into the device's memory.
         CancelledError
             The user asked to stop.
@@ -241,11 +241,15 @@ class SliceRunner:
             return False
         stack = next(stack for stack in stacks if bool(stack.wanted.any()))
         probe = probe_of(stack.wanted).to(stack.fused.device)
-        apart = largest_difference(
-            lambda x: self._forward(x, False, stack.view),
-            lambda x: self._forward(x, True, stack.view),
-            stack.take(probe).to(self.device),
-        )
+        differences = [
+            largest_difference(
+                lambda x: self._forward(x, False, stack.view),
+                lambda x: self._forward(x, True, stack.view),
+                stack.take(part).to(self.device),
+            )
+            for part in probe.split(self._size(stack))
+        ]
+        apart = float(torch.tensor(differences).max())  # NaN where one is
         if apart < HALF_TOLERANCE:
             return True
         self.warnings.append(
@@ -278,7 +282,7 @@ class SliceRunner:
 
     def _smaller(self, failed: int, shape: torch.Size, error: BaseException) -> int:
         if failed == 1:
-            raise DeviceError(
+            raise DeviceMemoryError(
                 f"a single slice of {shape[0]} x {shape[1]} does not fit into its memory",
                 where=self.device,
                 hint="use another --device, or a coarser grid",

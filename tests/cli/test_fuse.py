@@ -9,6 +9,7 @@ import torch
 from refinefuse_med.cli.main import main
 from refinefuse_med.colour import colourise
 from refinefuse_med.io import write_nifti
+from refinefuse_med.network import RefineFuse
 from refinefuse_med.volume import affine_ras, make_volume, to_nibabel
 
 
@@ -62,6 +63,50 @@ def test_rigid_registration_leaves_a_transform_and_a_verdict(scans, tmp_path, ca
     assert {p.name for p in out.iterdir()} == {
         "moving_registered.nii.gz", "result.json", "transform.tfm",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory.\nTried"),
+            "cpu: a single slice of 50 x 44 does",
+        ),
+        (MemoryError(), "cpu: a single slice of 50 x 44 does"),
+        (
+            RuntimeError("CUDA error: launch failure\nx"),
+            "cpu: the device failed (CUDA error: launch",
+        ),
+    ],
+)
+def test_a_device_that_fails_or_is_full_ends_with_one_line_and_leaves_nothing(
+    scans, tmp_path, capsys, monkeypatch, error, said
+):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(RefineFuse, "with_contribution", fail)
+    inputs = scans / "mr.nii.gz", scans / "pet.nii.gz"
+    out = tmp_path / "out"
+    status, printed = _run(["fuse", *inputs, "-o", out, "--register", "none"], capsys)
+    assert status == 1
+    errors = [line for line in printed.err.splitlines() if not line.startswith("WARNING")]
+    assert len(errors) == 1
+    assert errors[0].startswith(f"refinefuse: error: {said}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_little_memory_for_a_scan_ends_with_one_line(scans, tmp_path, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError("Unable to allocate 40.0 GiB for an array")
+
+    monkeypatch.setattr("refinefuse_med.registration.resample_to", fail)
+    inputs = scans / "mr.nii.gz", scans / "pet.nii.gz"
+    status, printed = _run(["fuse", *inputs, "-o", tmp_path / "out", "--register", "none"], capsys)
+    assert status == 1
+    assert printed.err.splitlines()[-1] == (
+        "refinefuse: error: not enough memory; close other programs, or use scans of fewer voxels"
+    )
 
 
 def _bad_input(kind, folder):

@@ -10,8 +10,8 @@ from torch.utils._pytree import tree_leaves
 
 from refinefuse_med.config import EngineConfig
 from refinefuse_med.engine import Engine, resolve_device
-from refinefuse_med.engine.device import device_failures, free_memory, is_out_of_memory
-from refinefuse_med.errors import DeviceError
+from refinefuse_med.engine.device import device_failures, free_memory
+from refinefuse_med.errors import DeviceError, DeviceMemoryError
 from refinefuse_med.network import Architecture, RefineFuse
 
 
@@ -53,16 +53,6 @@ def test_a_wrong_gpu_number_names_those_that_are_there(machine):
         resolve_device("cuda:7")
 
 
-def test_full_memory_is_told_from_other_errors():
-    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
-    assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"))
-    assert is_out_of_memory(MemoryError())
-    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
-    with pytest.raises(RuntimeError) as full:
-        torch.empty(2**60, dtype=torch.uint8)
-    assert is_out_of_memory(full.value)
-
-
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -82,10 +72,29 @@ def test_a_failing_device_is_one_line_with_a_way_out(text, says):
 
 @pytest.mark.parametrize(
     "error",
-    [RuntimeError("mat1 and mat2"), torch.OutOfMemoryError("CUDA out of memory"), ValueError("x")],
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 1 has ..."),
+        RuntimeError("CUDA error: out of memory\nCompile with ..."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.0 GB, max allowed: 9.1 GB)."),
+    ],
 )
-def test_errors_that_are_not_the_devices_pass(error):
-    with pytest.raises(type(error)) as passed, device_failures(torch.device("cuda:0")):
+def test_a_full_device_is_one_line_with_a_way_out(error):
+    with pytest.raises(DeviceMemoryError) as full, device_failures(torch.device("cuda:1")):
+        raise error
+    said = "cuda:1: its memory is full; close what else uses it, or give --device cpu"
+    assert str(full.value) == said
+
+
+@pytest.mark.parametrize(
+    ("device", "error"),
+    [
+        ("cuda:0", RuntimeError("mat1 and mat2")),
+        ("cuda:0", ValueError("x")),
+        ("cpu", RuntimeError("DefaultCPUAllocator: can't allocate memory")),
+    ],
+)
+def test_errors_that_are_not_the_devices_pass(device, error):
+    with pytest.raises(type(error)) as passed, device_failures(torch.device(device)):
         raise error
     assert passed.value is error
 

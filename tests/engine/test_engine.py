@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from refinefuse_med.config import EngineConfig
 from refinefuse_med.engine import Engine, slicewise
 from refinefuse_med.engine import engine as engine_module
-from refinefuse_med.errors import CancelledError, DeviceError, GeometryError
+from refinefuse_med.errors import CancelledError, DeviceError, DeviceMemoryError, GeometryError
 from refinefuse_med.network import RefineFuse
 from refinefuse_med.progress import Monitor
 
@@ -251,6 +251,24 @@ def test_a_volume_whose_memory_others_took_is_sent_in_batches(monkeypatch, direc
     assert kept == ["meta", "cpu"]
     assert torch.equal(result.fused, expected.fused)
     assert "too small for the volume: slices were sent in batches" in result.warnings[-1]
+
+
+def test_a_device_without_room_for_anything_is_an_error_that_says_so(
+    monkeypatch, brighter, sources
+):
+    engine = _engine(brighter)
+    engine.device = torch.device("meta")  # is not the CPU, and need not be there
+    tried = []
+
+    def full(self, home, *rest):
+        tried.append(home.type)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Engine, "_fuse_at", full)
+    monkeypatch.setattr(engine, "home_of", lambda _: engine.device)
+    with pytest.raises(DeviceMemoryError, match=r"^meta: its memory is full; close what else"):
+        engine.fuse(*sources, AFFINE)
+    assert tried == ["meta", "cpu"]
 
 
 def test_a_volume_stays_on_a_device_with_room_for_it(monkeypatch, brighter):

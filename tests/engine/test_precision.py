@@ -43,7 +43,7 @@ def _fuse(model, sources, **config):
 @pytest.mark.usefixtures("on_a_fast_device")
 def test_half_precision_that_is_exact_enough_is_used_and_told(sources):
     model = Rounding(0.5 / 255)
-    result = _fuse(model, sources, batch_size=3)
+    result = _fuse(model, sources, batch_size=4)
     assert result.precision == "float16"
     assert result.warnings == ()
     assert model.halves == [False, True, True, True, True], "once beside float32, then all"
@@ -73,6 +73,21 @@ def test_a_cpu_is_never_run_in_half_precision(sources):
     with pytest.raises(DeviceError, match="cpu: float16 is not run here; use float32"):
         _fuse(model, sources, precision="float16")
     assert not any(model.halves)
+
+
+@pytest.mark.usefixtures("on_a_fast_device")
+@pytest.mark.parametrize("error", [0.0, float("nan")])
+def test_no_more_slices_are_probed_at_a_time_than_are_fused(sources, error):
+    sizes = []
+
+    class Counting(Rounding):
+        def with_contribution(self, anatomical, functional):
+            sizes.append(len(anatomical))
+            return super().with_contribution(anatomical, functional)
+
+    result = _fuse(Counting(error), sources, batch_size=3)
+    assert sizes == [3, 3, 1, 1, 3, 3, 3]
+    assert result.precision == ("float32" if error else "float16")
 
 
 def test_probes_lie_evenly_among_the_wanted_slices():
