@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
-from typing import Any
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -62,24 +67,56 @@ def cli() -> None:
     """
 
 
+@contextmanager
+def _heeding_sigterm() -> Iterator[list[int]]:
+    """Have SIGTERM do what Ctrl-C does, so that nothing unfinished is left behind.
+
+    The list is empty until it comes.
+    """
+    came: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        came.append(number)
+        tell = signal.getsignal(signal.SIGINT)
+        if callable(tell):
+            tell(signal.SIGINT, frame)  # those who have threads to stop, too
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command line, and exit with the status of design section 4."""
     arguments = sys.argv[1:] if args is None else args
+    with _heeding_sigterm() as terminated:
+        status = _run(arguments, terminated)
+    sys.exit(status)
+
+
+def _run(arguments: list[str], terminated: list[int]) -> int:
+    """Do what is asked, say what went wrong, and give the exit status."""
     try:
-        status: Any = cli.main(args=arguments, prog_name="refinefuse", standalone_mode=False)
+        status: object = cli.main(args=arguments, prog_name="refinefuse", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        status = error.exit_code
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("refinefuse: interrupted", err=True)
-        status = 130
+        click.echo(f"refinefuse: {'terminated' if terminated else 'interrupted'}", err=True)
+        return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
     except BrokenPipeError:
         # The reader of a pipe has gone; a second complaint at interpreter exit helps nobody.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+        return 1
     except Exception as error:
-        status = _report(told(error, hint="run again with -v for details"), arguments)
-    sys.exit(status if isinstance(status, int) else 0)
+        return _report(told(error, hint="run again with -v for details"), arguments)
+    return status if isinstance(status, int) else 0
 
 
 def _report(error: RefineFuseError, arguments: list[str]) -> int:

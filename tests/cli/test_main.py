@@ -1,4 +1,5 @@
 import json
+import signal
 import subprocess
 import sys
 
@@ -7,7 +8,9 @@ import pytest
 
 from refinefuse_med.cli import main as entry
 from refinefuse_med.cli.main import cli, main
+from refinefuse_med.cli.options import monitor_of
 from refinefuse_med.errors import GeometryError
+from refinefuse_med.io import AtomicFolder
 
 HEAVY = ("torch", "monai", "SimpleITK", "pydicom", "nibabel", "scipy", "matplotlib", "napari")
 
@@ -91,3 +94,33 @@ def test_an_unexpected_error_shows_a_traceback_only_when_asked(failing, capsys):
     assert "unexpected ZeroDivisionError: by zero" in printed.err
     assert "Traceback" not in printed.err
     assert "Traceback" in _run(["broken", "-v"], capsys)[1].err
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "said"), [("SIGTERM", 143, "terminated"), ("SIGINT", 130, "interrupted")]
+)
+def test_signals_stop_all_threads_and_leave_nothing_unfinished(
+    monkeypatch, tmp_path, capsys, number, status, said
+):
+    told = []
+
+    @click.command()
+    def work():
+        with (
+            AtomicFolder(tmp_path / "parent" / "out") as partial,
+            monitor_of({"quiet": True, "no_progress": True, "log_json": False}) as monitor,
+        ):
+            (partial / "half").touch()
+            try:
+                signal.raise_signal(getattr(signal, number))
+            finally:
+                told.append(monitor.is_cancelled())
+
+    monkeypatch.setattr(entry._LazyGroup, "get_command", lambda *_: work)
+    before = signal.getsignal(signal.SIGTERM)
+    ended, printed = _run(["work"], capsys)
+    assert ended == status
+    assert printed.err.split() == ["refinefuse:", said]
+    assert told == [True]
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) == before
