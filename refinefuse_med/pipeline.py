@@ -341,4 +341,7 @@ def _warnings(volumes: dict[str, MetaTensor], aligned: RegistrationResult) -> li
     notes = [f"{role}: {text}" for role, v in volumes.items() for text in source_of(v).warnings]
     if differences := identity_differences(volumes.values()):
         notes.append(_two_patients(differences))
+    first, second = (volume.as_tensor() for volume in volumes.values())
+    if torch.equal(first, second):
+        notes.append("both scans hold the same values: was one of them given twice?")
     return notes + [f"registration: {text}" for text in aligned.warnings]

@@ -158,6 +158,13 @@ def test_a_device_that_is_full_all_the_same_is_one_line(monkeypatch, head_pair):
         _on_a_device_that_is_full_at(monkeypatch, head_pair, ("meta", "cpu"))
 
 
+def test_one_scan_given_twice_is_told(head_pair):
+    once, twice = (register_pair(head_pair[0], other, AS_IS).record for other in head_pair[::-1])
+    said = "both scans hold the same values: was one of them given twice?"
+    assert said not in once["warnings"]
+    assert said in twice["warnings"]
+
+
 def test_the_user_can_stop_it(head_pair):
     with pytest.raises(CancelledError):
         fuse_pair(*head_pair, monitor=Monitor(is_cancelled=lambda: True))
