@@ -45,7 +45,9 @@ class RegistrationConfig(_Config):
     method: RegistrationMethod = Field(
         "auto", description="auto: header where both share a frame of reference, else rigid"
     )
-    seed: int = Field(0, description="seed of the sample points; the same seed, the same result")
+    seed: int = Field(
+        0, ge=0, description="seed of the sample points; the same seed, the same result"
+    )
     threads: int = Field(0, ge=0, description="threads to use; 0: all cores")
     force: bool = Field(
         False,

@@ -69,6 +69,10 @@ _IDENTITY: Final = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"
 
 _ROLES: Final = ("anatomical", "functional")
 
+_FUNCTIONAL: Final = ("PT", "NM")
+_ANATOMICAL: Final = ("MR", "CT")
+"""The former are no anatomy for the latter."""
+
 
 def register_pair(
     fixed: MetaTensor,
@@ -309,6 +313,7 @@ def fuse_pair(
         },
         "metrics": {"contribution": _shares(picture.run.contribution)},
         "warnings": _warnings(roles, pair.registration)
+        + _swapped(*(modality_of(volume) for volume in roles.values()))
         + [f"fusion: {text}" for text in picture.run.warnings],
     }
     return FusionResult(
@@ -335,6 +340,12 @@ def _shares(contribution: torch.Tensor) -> dict[str, float]:
     parts = contribution.numpy().sum(axis=(1, 2, 3), dtype=np.float64)
     shares = (parts / max(parts.sum(), np.finfo(np.float64).tiny)).tolist()
     return {role: round(share, 4) for role, share in zip(_ROLES, shares, strict=True)}
+
+
+def _swapped(anatomical: str, functional: str) -> list[str]:
+    if anatomical in _FUNCTIONAL and functional in _ANATOMICAL:
+        return [f"{anatomical} was given as the anatomy and {functional} as the function: swapped?"]
+    return []
 
 
 def _warnings(volumes: dict[str, MetaTensor], aligned: RegistrationResult) -> list[str]:

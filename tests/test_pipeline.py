@@ -165,6 +165,13 @@ def test_one_scan_given_twice_is_told(head_pair):
     assert said in twice["warnings"]
 
 
+def test_anatomy_and_function_the_wrong_way_round_are_told(head_pair, result):
+    swapped = fuse_pair(*head_pair[::-1], FusionConfig(registration=AS_IS))
+    said = "PT was given as the anatomy and MR as the function: swapped?"
+    assert said in swapped.record["warnings"]
+    assert not any("swapped" in warning for warning in result.record["warnings"])
+
+
 def test_the_user_can_stop_it(head_pair):
     with pytest.raises(CancelledError):
         fuse_pair(*head_pair, monitor=Monitor(is_cancelled=lambda: True))

@@ -150,7 +150,13 @@ report_option = click.option(
     "--report/--no-report", default=None, help="Also write report.html, with the pictures."
 )
 
-seed_option = click.option("--seed", default=0, show_default=True, help="Seed of the registration.")
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the registration.",
+)
 
 fusion_options = _stack(
     method_option("--register"),
@@ -231,9 +237,13 @@ def _validated(build: Callable[[], Any]) -> Any:
     try:
         return build()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "--" + str(first["loc"][0] if first["loc"] else "option").replace("_", "-")
-        raise UsageError(first["msg"], where=name, hint="see --help") from None
+        # Of a window that is neither auto nor two good numbers, the last says what is wrong.
+        last = error.errors()[-1]
+        name = "--" + str(last["loc"][0] if last["loc"] else "option").replace("_", "-")
+        said = last["msg"].removeprefix("Value error, ")
+        if last["type"] == "string_pattern_mismatch":
+            said = f"{last['input']!r} is not one of those it takes"
+        raise UsageError(said, where=name, hint="see --help") from None
 
 
 def _window(text: str, option: str) -> Any:

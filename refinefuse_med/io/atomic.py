@@ -157,6 +157,9 @@ class AtomicFolder:
         self._discard()
         if ours and isinstance(error, OSError):
             raise _explained(error, self._shown) from error
+        if isinstance(error, OutputError) and str(self._partial) in (error.where or ""):
+            # Nobody but us knows what an unfinished file is called.
+            raise OutputError(error.what, where=self._shown, hint=error.hint) from error
 
     def _beside(self) -> Path:
         return self._out.parent / f"{_PARTIAL}{secrets.token_hex(4)}"
@@ -221,7 +224,8 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise _explained(error, path) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only file system refuses to look even
+            partial.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

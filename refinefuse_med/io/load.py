@@ -189,7 +189,14 @@ def _read(
 
 
 def _from_nifti(path: Path, wanted: _Wanted) -> MetaTensor:
-    return read_nifti(path, wanted.modality, split_selector(wanted.selector)[1], wanted.monitor)
+    uid, number = split_selector(wanted.selector)
+    if uid:
+        raise InputError(
+            f"a NIfTI file, which has no series {uid}",
+            where=path,
+            hint="leave that out, or choose a volume by #N",
+        )
+    return read_nifti(path, wanted.modality, number, wanted.monitor)
 
 
 def _from_folder(

@@ -54,16 +54,23 @@ def test_wrong_usage_ends_with_2(arguments, capsys):
 
 
 @pytest.mark.parametrize(
-    "extra",
-    [["--functional-window", "5"], ["--functional-window", "9,1"], ["--functional-window", "0,inf"],
-     ["--format", "png"],
-     ["--device", "toaster"]],
+    ("extra", "said"),
+    [(["--functional-window", "5"], "'5' is not LOW,HIGH; such as --functional-window 0,10"),
+     (["--functional-window", "9,1"], "a window needs LOW < HIGH, not 9,1; see --help"),
+     (["--functional-window", "0,inf"], "a window needs LOW < HIGH, not 0,inf; see --help"),
+     (["--format", "png"], "unknown format 'png'; one of nifti, dicom, mha, nrrd"),
+     (["--device", "toaster"], "'toaster' is not one of those it takes; see --help")],
 )  # fmt: skip
-def test_values_that_make_no_sense_end_with_2_in_one_line(extra, capsys, tmp_path):
+def test_values_that_make_no_sense_end_with_2_in_one_line(extra, said, capsys, tmp_path):
     status, printed = _run(["fuse", "a", "b", "-o", str(tmp_path / "o"), *extra], capsys)
     assert status == 2
-    assert printed.err.startswith("refinefuse: error: ")
-    assert printed.err.count("\n") == 1
+    assert printed.err == f"refinefuse: error: {extra[0]}: {said}\n"
+
+
+def test_a_seed_below_zero_ends_with_2(capsys, tmp_path):
+    status, printed = _run(["fuse", "a", "b", "-o", str(tmp_path / "o"), "--seed", "-1"], capsys)
+    assert status == 2
+    assert "Invalid value for '--seed'" in printed.err
 
 
 @pytest.fixture

@@ -186,3 +186,28 @@ def test_what_pydicom_wraps_is_told_in_one_line(tmp_path):
         wrapped(partial)
     assert "\n" not in str(caught.value)
     assert _names(tmp_path) == []
+
+
+def test_a_full_disk_names_the_folder_and_no_unfinished_file(tmp_path):
+    out = tmp_path / "out"
+    with (
+        pytest.raises(OutputError) as caught,
+        AtomicFolder(out) as partial,
+        atomic_file(partial / "fused.nii.gz"),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.where == str(out)
+    assert str(caught.value).startswith(f"{out}: the disk is full; ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_read_only_file_system_is_told_though_nothing_can_be_cleared_there(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with (
+        pytest.raises(OutputError, match=r"x\.onnx: the file system is read-only; write elsewhere"),
+        atomic_file(tmp_path / "x.onnx"),
+    ):
+        refuse()
