@@ -72,6 +72,13 @@ def test_of_several_frames_one_is_chosen(tmp_path, data, oblique, suffix):
     assert "frame 2 of 2" in warnings_of(volume)
 
 
+def test_a_series_uid_asked_of_a_file_without_series_is_refused(tmp_path, data, oblique):
+    path = tmp_path / "t1.nii"
+    nib.save(nib.Nifti1Image(data, oblique), path)
+    with pytest.raises(InputError, match=r"t1\.nii: a NIfTI file, which has no series 1\.2\.3; "):
+        load_volume(path, series_uid="1.2.3")
+
+
 def test_rgb_stays_colour(tmp_path, oblique):
     rgb = np.random.default_rng(0).integers(0, 255, (6, 5, 4, 3)).astype(np.uint8)
     packed = rgb.view(np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))[..., 0]
