@@ -273,7 +273,9 @@ def on_grid_of(shot: LayerSnapshot, volume: MetaTensor, **attributes: Any) -> La
     attributes
         Further attributes of the layer, such as ``name`` or ``colormap``.
     """
-    placed = {**shot.placement, **attributes}
+    # Colour covers what is below it, in 3D too, where depth would decide voxel by voxel.
+    over = {"blending": "translucent_no_depth"} if volume.shape[0] == 3 else {}
+    placed = {**shot.placement, **over, **attributes}
     return _layer_data(volume, shot.axes, shot.world_from_data, placed)
 
 

@@ -11,13 +11,13 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from refinefuse_med.config import RegistrationConfig
 from refinefuse_med.errors import CancelledError, RefineFuseError, UsageError
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._pair import Word, judge
 from refinefuse_napari._work import Alignment, Fusion, Outcome, Scale
 
 if TYPE_CHECKING:
-    from refinefuse_med.config import RegistrationConfig
     from refinefuse_napari._bridge import LayerSnapshot
 
 __all__ = ["Action", "Controller", "State"]
@@ -102,13 +102,12 @@ class Controller:
         self,
         anatomical: LayerSnapshot | None,
         functional: LayerSnapshot | None,
-        *,
-        force: bool = False,
+        config: RegistrationConfig | None = None,
     ) -> None:
-        """Take two layers, as they stand now, as the pair to work on."""
+        """Take two layers, as they stand now, as the pair to work on, to be aligned so."""
         both = anatomical is not None and functional is not None
         self._pair = (anatomical, functional) if both else None  # type: ignore[assignment]
-        self.words = judge(anatomical, functional, force=force)
+        self.words = judge(anatomical, functional, config or RegistrationConfig())
         self._on_change()
 
     def forget_all_but(self, layer_ids: Collection[str]) -> None:
@@ -191,8 +190,10 @@ class Controller:
         self._go(State.CANCELLED if stopped else State.FAILED)
 
     def _stop(self) -> str | None:
+        if self._pair is None:
+            return texts.NO_INPUTS
         stop = next((word.text for word in self.words if word.stops), None)
-        return stop and (stop if self._pair is None else texts.BAD_PAIR.format(stop))
+        return stop and texts.BAD_PAIR.format(stop)
 
     def _is_of_pair(self, alignment: Alignment | None) -> bool:
         if alignment is None or self._pair is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from refinefuse_med.config import FusionConfig
+from refinefuse_med.config import FusionConfig, RegistrationConfig
 from refinefuse_med.errors import UsageError
 from refinefuse_napari import _texts as texts
 
@@ -20,9 +20,9 @@ class Options:
         self._noted: dict[str, dict[str, Any]] = {}
 
     @property
-    def force(self) -> bool:
-        """Whether to go on where the work would be refused."""
-        return bool(self._noted.get("registration", {}).get("force", False))
+    def registration(self) -> RegistrationConfig:
+        """That of the alignment, which can always be: it is chosen, and not typed."""
+        return RegistrationConfig.model_validate(self._noted.get("registration", {}))
 
     def note(self, group: str, name: str, value: Any) -> None:
         """Note a value, whether it can be or not."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from refinefuse_med.config import RegistrationConfig
 from refinefuse_napari import _texts as texts
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ __all__ = ["Facts", "Word", "facts_of", "judge"]
 _UPTAKE: Final = frozenset({"PT", "NM"})
 _TILT_SAID_DEGREES: Final = 1.0
 _NAMES: Final = {"PT": "PET", "NM": "SPECT"}
+_DEFAULT: Final = RegistrationConfig()
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,16 @@ def facts_of(shot: LayerSnapshot) -> Facts:
 
 
 def judge(
-    anatomical: LayerSnapshot | None, functional: LayerSnapshot | None, *, force: bool = False
+    anatomical: LayerSnapshot | None,
+    functional: LayerSnapshot | None,
+    config: RegistrationConfig = _DEFAULT,
 ) -> tuple[Word, ...]:
-    """What there is to say of a pair, that which stops the work first.
+    """What there is to say of a pair to be aligned so, that which stops the work first.
 
-    With `force`, two patients are a remark only.
+    Where it is forced, two patients are a remark only.
     """
     if anatomical is None or functional is None:
-        return (Word(texts.NO_INPUTS, stops=True),)
+        return (Word(texts.DROP_HERE, stops=True),)
     if anatomical.layer_id == functional.layer_id:
         return (Word(texts.ONE_LAYER, stops=True),)
     shots = (anatomical, functional)
@@ -114,13 +118,13 @@ def judge(
         Word(texts.NO_SPACING.format(shot.name), True) for shot in shots if shot.needs_spacing
     ]
     if first.patient and second.patient and first.patient != second.patient:
-        words.append(Word(texts.TWO_PATIENTS, not force))
+        words.append(Word(texts.TWO_PATIENTS, not config.force))
     words.sort(key=lambda word: not word.stops)
     if first.modality in _UPTAKE:
         words.append(Word(texts.SWAPPED.format(first.kind)))
     elif first.modality == second.modality != "OT":
         words.append(Word(texts.SAME_KIND.format(first.kind)))
-    words.append(Word(_frames(first, second)))
+    words.append(Word(_frames(first, second, config.method)))
     words += [
         Word(texts.NO_UNITS.format(s.name)) for s in shots if s.assumed and not s.needs_spacing
     ]
@@ -132,7 +136,11 @@ def judge(
     return tuple(words)
 
 
-def _frames(first: Facts, second: Facts) -> str:
+def _frames(first: Facts, second: Facts, method: str) -> str:
     if not first.frame or not second.frame:
-        return texts.UNKNOWN_FRAMES
-    return texts.ONE_FRAME if first.frame == second.frame else texts.TWO_FRAMES
+        as_is = method in ("none", "header")
+        return texts.UNKNOWN_FRAMES_AS_IS.format(method) if as_is else texts.UNKNOWN_FRAMES
+    if first.frame == second.frame:
+        return texts.ONE_FRAME
+    two = {"none": texts.TWO_FRAMES_AS_IS, "header": texts.TWO_FRAMES_BY_HEADER}
+    return two.get(method, texts.TWO_FRAMES)

@@ -119,13 +119,14 @@ class FusionPanel(QWidget):
         running = controller.state is State.RUNNING
         self.cancel.setEnabled(running)
         self.details.setVisible(controller.error is not None)
+        outcome = controller.outcome
+        self.said.setText(outcome.summary if outcome else "")
+        # What the last work came to is not said of the one that is running.
+        self.said.setVisible(bool(outcome) and controller.state not in (State.IDLE, State.RUNNING))
         if running:
             return
         self.progress.setValue(100 if controller.state is State.DONE else 0)
         self.progress.setFormat(texts.STATES[controller.state])
-        outcome = controller.outcome
-        self.said.setText(outcome.summary if outcome else "")
-        self.said.setVisible(bool(outcome) and controller.state is not State.IDLE)
 
     def _show_progress(self, stage: str, fraction: float) -> None:
         if self.session.controller.state is not State.RUNNING or not self.cancel.isEnabled():

@@ -11,7 +11,7 @@ from refinefuse_napari._bridge import modality_of_layer
 
 if TYPE_CHECKING:
     from napari.components import LayerList, ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
     from refinefuse_napari._bridge import LayerData
 
@@ -27,6 +27,7 @@ __all__ = [
     "is_orphan",
     "is_result",
     "look_at",
+    "show_alone",
     "show_result",
     "suggest_pair",
     "uncover_fusion",
@@ -137,15 +138,33 @@ def drop_stale_views(layers: LayerList) -> None:
             layers.remove(layer)
 
 
-def bring_forward(viewer: ViewerModel, fresh: Image, functional: Image | None) -> None:
-    """Show a result, and hide what would show through it, or lies on another grid than it."""
+def bring_forward(
+    viewer: ViewerModel, fresh: Image, anatomical: Image | None, functional: Image | None
+) -> None:
+    """Show a result over its anatomy; hide what would show through it, or is on another grid."""
     for layer in viewer.layers:
-        if layer.visible and layer is not fresh and (layer is functional or is_result(layer)):
-            layer.visible = False
-    if not fresh.visible:
-        fresh.visible = True
+        if layer is fresh or layer is anatomical:
+            _set_visible(layer, True)
+        elif layer is functional or is_result(layer):
+            _set_visible(layer, False)
     viewer.layers.selection.active = fresh
     look_at(viewer, fresh)
+
+
+def show_alone(viewer: ViewerModel, image: Image) -> None:
+    """Show an image, and no other."""
+    from napari.layers import Image
+
+    for layer in viewer.layers:
+        if isinstance(layer, Image):
+            _set_visible(layer, layer is image)
+    look_at(viewer, image)
+
+
+def _set_visible(layer: Layer, visible: bool) -> None:
+    # napari would draw it again where nothing changes.
+    if layer.visible is not visible:
+        layer.visible = visible
 
 
 def look_at(viewer: ViewerModel, layer: Image) -> None:

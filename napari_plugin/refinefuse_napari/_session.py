@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ class Session(QObject):
     def option(self, group: str, name: str, value: Any) -> None:
         """Note what the user wants of a configuration."""
         self.options.note(group, name, value)
-        if name == "force":
+        if group == "registration":
             self.look_again()
         else:
             self.changed.emit()
@@ -81,7 +82,7 @@ class Session(QObject):
 
     def look_again(self) -> None:
         """Tell the controller how the two layers stand now."""
-        self.controller.choose(*self.shots(), force=self.options.force)
+        self.controller.choose(*self.shots(), self.options.registration)
 
     def request(self) -> Request:
         """The pair and the configuration, as they are now.
@@ -109,7 +110,9 @@ class Session(QObject):
     def take(self, outcome: Outcome) -> None:
         """Take over an alignment that was found beside the work, by hand."""
         if self.controller.adjust(outcome):
-            self._show_alignment(outcome)
+            results.drop_stale_views(self.viewer.layers)
+            # What there is to say of it stands below its verdict, as long as it holds.
+            self._show_alignment(replace(outcome, warnings=()))
 
     def close(self) -> None:
         """Stop all work: nobody is there for its results."""
@@ -126,8 +129,8 @@ class Session(QObject):
         else:
             notification_manager.receive_error(type(error), error, error.__traceback__)
 
-    def show(self, outcome: Outcome) -> Image | None:
-        """Show the layer of an outcome, and bring it forward where it is new."""
+    def show(self, outcome: Outcome, *, asked: bool = False) -> Image | None:
+        """Show the layer of an outcome; bring it forward where it is new, or was asked for."""
         for warning in outcome.warnings:
             show_warning(warning)
         if outcome.layer is None:
@@ -137,9 +140,13 @@ class Session(QObject):
             return None
         known = set(self.viewer.layers)
         layer = results.show_result(self.viewer.layers, outcome.layer)
-        if layer not in known:
-            results.bring_forward(self.viewer, layer, self.functional)
+        if layer not in known or (asked and not layer.visible):
+            self.bring_forward(layer)
         return layer
+
+    def bring_forward(self, layer: Image) -> None:
+        """Show a result of the pair over its anatomy, and nothing that hides it."""
+        results.bring_forward(self.viewer, layer, self.anatomical, self.functional)
 
     def open(self, paths: list[str]) -> None:
         """Open files and folders as layers."""
@@ -154,13 +161,12 @@ class Session(QObject):
         return first, second
 
     def _show_alignment(self, outcome: Outcome) -> None:
-        """Show a new alignment; a view that follows it stays in front, what is stale goes."""
-        results.drop_stale_views(self.viewer.layers)
+        """Show a new alignment; a view that follows it stays in front."""
         layer = self.show(outcome)
         if layer is not None and not any(
             results.is_following(x) for x in self.viewer.layers if x.visible
         ):
-            results.bring_forward(self.viewer, layer, self.functional)
+            self.bring_forward(layer)
 
     def _end(self, ended: Outcome | Exception) -> None:
         if isinstance(ended, Outcome):
@@ -182,9 +188,11 @@ class Session(QObject):
         if ended.fusion is not None:
             results.uncover_fusion(self.viewer.layers)
         if ended.alignment is not None and ended.alignment is not before:
+            results.drop_stale_views(self.viewer.layers)
+        if ended.alignment is not None and ended.fusion is None:
             self._show_alignment(ended)
         else:
-            self.show(ended)
+            self.show(ended, asked=True)
 
     def _measured(self, ended: Machine | Exception) -> None:
         # What is wrong with the weights is told when a fusion is asked for.

@@ -32,7 +32,7 @@ def swipe_layer(source: Image, axis: int, fraction: float) -> LayerData:
     kept[axis] = slice(0, max(1, round(fraction * size)))
     identity = ("swipe", *source.metadata[RESULT][1:])
     shown = (
-        {}
+        {"blending": source.blending}
         if source.rgb
         else {"colormap": source.colormap, "contrast_limits": source.contrast_limits}
     )

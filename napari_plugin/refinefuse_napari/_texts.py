@@ -16,7 +16,7 @@ EXPORT: Final = "5  Export"
 
 # Why something cannot be done now.
 BUSY: Final = "wait for the work that is running, or cancel it"
-NO_INPUTS: Final = "open two scans: drop their folders here"
+NO_INPUTS: Final = "open two scans first"
 NOT_ALIGNED: Final = "align the two scans first"
 NOT_FUSED: Final = "fuse the two scans first"
 BAD_PAIR: Final = "see Inputs: {}"
@@ -25,13 +25,25 @@ TURN_VIEW: Final = "turn the view to {} slices to see the preview"
 SEE_FUSE: Final = "mend it under Fuse, More"
 NO_BLEND: Final = "press Classic overlay first"
 NO_FOLDER: Final = "choose a folder to write to"
+FOLDER_EXISTS: Final = "that folder is there already: choose another"
 VIEW_IN_2D: Final = "turn the 3D view off (Ctrl+Y)"
 
 # What the pair is said to be.
+DROP_HERE: Final = "open two scans: drop their folders here"
 ONE_LAYER: Final = "choose two different scans"
 ONE_FRAME: Final = "One frame of reference: the headers place the scans on each other."
-TWO_FRAMES: Final = "Two frames of reference: the scans have to be registered."
+TWO_FRAMES: Final = "Two frames of reference: the scans will be registered."
+TWO_FRAMES_AS_IS: Final = (
+    "Two frames of reference, and method none: the scans stay where their headers have them, "
+    "which do not relate them."
+)
+TWO_FRAMES_BY_HEADER: Final = (
+    "Two frames of reference: the headers do not relate the scans. Take another method than header."
+)
 UNKNOWN_FRAMES: Final = "Frame of reference not known: the scans will be registered."
+UNKNOWN_FRAMES_AS_IS: Final = (
+    "Frame of reference not known: method {} takes the scans to share one."
+)
 TWO_PATIENTS: Final = "these are scans of two different patients"
 SWAPPED: Final = "The anatomical scan is a {}: press Swap if the roles are the wrong way round."
 SAME_KIND: Final = "Both scans are {}: the second is shown as the functional one."
@@ -86,7 +98,10 @@ TIPS: Final = {
     "shift": "Move the functional scan, in millimetres of the patient.",
     "turn": "Turn the functional scan about the middle of the anatomical one, in degrees.",
     "landmarks": "Align by points that mark the same places in both scans, in the same order.",
-    "new_points": "Add a points layer to each scan; then click the same places in both.",
+    "new_points": (
+        "Add a points layer to each scan. Select one, and its scan is shown: click the same places "
+        "in both."
+    ),
     "save_transform": "Save the alignment as an ITK transform (.tfm), to be used elsewhere.",
     "load_transform": "Take the alignment from an ITK transform (.tfm).",
     "plane": "The slices that the network sees; triplanar is the mean of three planes.",
@@ -101,11 +116,12 @@ TIPS: Final = {
     "edges": "Edges of the anatomy over the functional scan: they must lie on each other.",
     "contribution": "Which scan each grey value comes from: blue anatomical, orange functional.",
     "blend": "The classic half-and-half overlay of the two scans, to compare the fusion with.",
-    "swipe": "Show the anatomy left of the line and the fusion right of it.",
+    "swipe": "Pull the fusion over the anatomy, from the left.",
     "opacity": "Left: the fusion. Right: the classic overlay.",
     "export": "Write the fusion as a new folder.",
     "format": "auto: the format of the anatomical scan.",
     "folder": "The folder to make; it must not be there yet.",
+    "browse": "Choose where the folder is made.",
     "deidentify": (
         "Leave out of all that is written who the patient is: names, numbers, dates. The patient "
         "and UIDs get others, always the same ones. The voxels stay: a head scan shows the face."

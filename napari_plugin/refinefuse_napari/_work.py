@@ -252,14 +252,17 @@ def fuse(
     layer = on_grid_of(
         request.anatomical,
         result.fused,
-        name=request.name,
+        name=f"{request.name}: fused",
         metadata=provenance("fused", request, result.record),
         **grey,
     )
     fusion = result.record["fusion"]
     window = fusion["windows"]["functional"]
+    said = said_of(result.record)
+    told = known.pair.record["warnings"] if known else ()
+    fresh = tuple(warning for warning in said["warnings"] if warning not in told)
     return Outcome(
-        **{**said_of(result.record), "summary": texts.FUSED},
+        **{**said, "summary": texts.FUSED, "warnings": fresh},
         layer=layer,
         alignment=alignment,
         fusion=Fusion(alignment, result),

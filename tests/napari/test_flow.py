@@ -181,6 +181,10 @@ def test_landmarks_are_set_by_clicks_where_the_view_shows_the_scan(viewer, panel
     drop(panel, qtbot, study["MR"], study["PT"])
     panel.align.landmarks.add.button.click()
     fixed, moving = (box.currentData() for box in panel.align.landmarks.boxes.values())
+    for points, scan in ((fixed, "MR"), (moving, "PT"), (fixed, "MR")):
+        viewer.layers.selection.active = points
+        assert points.mode == "add"
+        assert [x.name[:2] for x in viewer.layers[:-2] if x.visible] == [scan]
     assert not panel.align.landmarks.align.button.isEnabled()
     mr = panel.session.anatomical
     viewer.dims.set_point(0, mr.data_to_world((15, 25, 22))[0])
@@ -199,6 +203,7 @@ def test_landmarks_are_set_by_clicks_where_the_view_shows_the_scan(viewer, panel
     wait(panel, qtbot)
     registration = panel.session.controller.alignment.pair.registration
     assert registration.method == "by landmarks"
+    assert viewer.layers[0].visible
     np.testing.assert_allclose(registration.matrix_fixed_to_moving_lps, np.eye(4), atol=1e-4)
 
 

@@ -11,6 +11,7 @@ pytest.importorskip("napari")
 
 from napari.layers import Image
 
+from refinefuse_med.config import RegistrationConfig
 from refinefuse_med.volume import SourceHeader
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._bridge import METADATA, snapshot
@@ -36,8 +37,8 @@ def scan(modality, *, frame=None, patient=None, shape=(4, 5, 6), **attributes):
     )
 
 
-def said(*args, **kwargs):
-    return [(word.text, word.stops) for word in judge(*args, **kwargs)]
+def said(*args):
+    return [(word.text, word.stops) for word in judge(*args)]
 
 
 def test_a_good_pair_is_said_to_be_of_one_frame():
@@ -49,7 +50,7 @@ def test_a_good_pair_is_said_to_be_of_one_frame():
 def test_two_patients_stop_unless_forced():
     pair = scan("MR", patient="A"), scan("PT", patient="B")
     assert (texts.TWO_PATIENTS, True) in said(*pair)
-    assert (texts.TWO_PATIENTS, False) in said(*pair, force=True)
+    assert (texts.TWO_PATIENTS, False) in said(*pair, RegistrationConfig(force=True))
 
 
 def test_roles_that_look_exchanged_are_said():
@@ -107,3 +108,20 @@ def test_the_time_left_is_of_each_stage_by_itself():
     assert eta.seconds_left("fuse", 0.25, now=112) == pytest.approx(6)
     assert eta.seconds_left("fuse", 0.1, now=120) is None
     assert eta.seconds_left("fuse", 0.2, now=124) == pytest.approx(16)
+
+
+@pytest.mark.parametrize(
+    ("frame", "method", "expected"),
+    [
+        ("1.2", "none", texts.ONE_FRAME),
+        ("1.3", "rigid", texts.TWO_FRAMES),
+        ("1.3", "none", texts.TWO_FRAMES_AS_IS),
+        ("1.3", "header", texts.TWO_FRAMES_BY_HEADER),
+        (None, "none", texts.UNKNOWN_FRAMES_AS_IS.format("none")),
+        (None, "affine", texts.UNKNOWN_FRAMES),
+    ],
+)
+def test_what_is_said_of_the_frames_is_what_the_method_does(frame, method, expected):
+    config = RegistrationConfig(method=method)
+    pair = scan("MR", frame="1.2"), scan("PT", frame=frame)
+    assert said(*pair, config) == [(expected, False)]

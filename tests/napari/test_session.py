@@ -66,5 +66,5 @@ def test_a_scan_that_is_renamed_meanwhile_is_still_itself(session):
     end()
     assert session.controller.fusion is not None
     assert [layer.name for layer in session.viewer.layers if RESULT in layer.metadata] == [
-        "MR + PT"
+        "MR + PT: fused"
     ]

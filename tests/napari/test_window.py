@@ -56,6 +56,54 @@ def test_a_second_fusion_renews_the_layer_of_the_first(viewer, panel, press):
     assert fused.metadata[RECORD]["fusion"]["colormap"] == "hot_metal_blue"
 
 
+def test_what_is_asked_for_again_comes_forward_again(viewer, panel, press):
+    press(panel.fuse.fuse)
+    press(panel.check.compare["edges"])
+    fused, edges = results(viewer)
+    assert not fused.visible
+    press(panel.fuse.fuse)
+    assert (fused.visible, edges.visible) == (True, False)
+    press(panel.check.compare["edges"])
+    assert (fused.visible, edges.visible) == (False, True)
+
+
+def test_in_3d_the_fusion_covers_its_anatomy(viewer, panel, press):
+    press(panel.fuse.fuse)
+    mr, fused = viewer.layers["MR"], results(viewer)[0]
+    viewer.dims.ndisplay = 3
+
+    def picture():
+        return viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+
+    both = picture()
+    mr.visible = False
+    assert np.ptp(both - picture(), axis=(0, 1)).max() == 0
+    assert np.ptp(both, axis=2).max() > 100
+    mr.visible, fused.visible = True, False
+    assert np.abs(both - picture()).max() > 50
+
+
+def test_why_an_alignment_is_doubted_stands_below_its_verdict(panel, press, qtbot):
+    press(panel.align.align)
+    before = len(notification_manager.records)
+    panel.align.shift[0].setValue(15)
+    qtbot.waitUntil(lambda: bool(panel.align.doubts.text()), timeout=30_000)
+    warnings = panel.session.controller.alignment.pair.registration.warnings
+    assert panel.align.doubts.text() == "\n".join(warnings)
+    assert panel.align.doubts.isVisibleTo(panel)
+    assert len(notification_manager.records) == before
+
+
+def test_a_folder_that_is_there_is_refused_before_anything_is_written(panel, press, tmp_path):
+    press(panel.fuse.fuse)
+    panel.export.folder.setText(str(tmp_path))
+    assert panel.export.export.reason.text() == texts.FOLDER_EXISTS
+    panel.export.folder.setText(str(tmp_path / "new"))
+    press(panel.export.export)
+    assert not panel.export.export.button.isEnabled()
+    assert (tmp_path / "new" / "result.json").is_file()
+
+
 def test_the_contribution_is_a_layer_of_its_own(viewer, panel, press):
     assert not panel.check.contribution.isEnabled()
     press(panel.fuse.fuse)
@@ -126,6 +174,7 @@ def test_work_is_cancelled_by_the_button(panel, qtbot, press, monkeypatch):
     panel.fuse.fuse.button.click()
     qtbot.waitUntil(lambda: "fusing" in panel.progress.format(), timeout=10_000)
     assert not panel.fuse.fuse.button.isEnabled()
+    assert panel.said.isHidden()
     press(panel.cancel, State.CANCELLED)
     assert panel.fuse.fuse.button.isEnabled()
     assert panel.progress.format() == "stopped"

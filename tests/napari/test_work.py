@@ -94,7 +94,7 @@ def test_the_contribution_lies_where_the_fused_layer_lies(anatomical, functional
     outcome = contribution(fused.fusion)
     layer, of = Layer.create(*outcome.layer), Layer.create(*fused.layer)
     assert layer.rgb
-    assert layer.name == f"{of.name}: contribution"
+    assert (of.name, layer.name) == ("mr + pet: fused", "mr + pet: contribution")
     assert layer.data.shape == of.data.shape
     np.testing.assert_allclose(layer.data_to_world((3, 1, 2)), of.data_to_world((3, 1, 2)))
     assert "% functional" in outcome.summary

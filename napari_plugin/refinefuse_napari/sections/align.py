@@ -46,10 +46,11 @@ class Align(Section):
             lambda value: session.option("registration", "method", value),
         )
         self.align = ActionButton("Align", self.run, "align")
-        self.verdict = Chip()
+        self.verdict, self.doubts = Chip(), Note()
         self.form.addRow("Method", self.method)
         self.form.addRow(self.align)
         self.form.addRow(self.verdict)
+        self.form.addRow(self.doubts)
 
         self.hand = hand = Fold("By hand")
         self.shift = [spin(-300, 300, 1, "mm", texts.TIPS["shift"]) for _ in texts.NUDGES]
@@ -86,11 +87,15 @@ class Align(Section):
             box.setEnabled(stays is None)
         self.stays.setText(stays or "")
         self.stays.setVisible(bool(stays) and stays != texts.BUSY)
+        doubts = ""
         if alignment is None:
             self.verdict.say("", None)
         else:
             registration = alignment.pair.registration
             self.verdict.say(verdict_in_words(registration.to_dict()), registration.verdict)
+            doubts = "\n".join(registration.warnings) if alignment.judged else ""
+        self.doubts.setText(doubts)
+        self.doubts.setVisible(bool(doubts))
         if alignment is not None and alignment.base is not None:
             self._base = alignment.base
         elif alignment is not self._base:

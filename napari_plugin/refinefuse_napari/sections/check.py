@@ -16,7 +16,7 @@ from refinefuse_napari._compare import COMPARISONS, Comparison, compare
 from refinefuse_napari._controller import Action
 from refinefuse_napari._cursor import view_of
 from refinefuse_napari._labels import Note
-from refinefuse_napari._results import bring_forward, find_result, show_result
+from refinefuse_napari._results import find_result, show_result
 from refinefuse_napari._swipe import swipe_layer
 from refinefuse_napari._widgets import Section, button, row
 from refinefuse_napari._work import RECORD, Alignment, Outcome, contribution
@@ -159,7 +159,7 @@ class Check(Section):
         shown = swipe_layer(source, across, percent / 100)
         layer = show_result(self._session.viewer.layers, shown)
         if not is_seen:
-            bring_forward(self._session.viewer, layer, self._session.functional)
+            self._session.bring_forward(layer)
 
     def _set_opacity(self, percent: int) -> None:
         blend, fused = self._result("blend"), self._result("fused")

@@ -41,7 +41,7 @@ class Export(Section):
         self.folder.setPlaceholderText("a new folder")
         self.folder.setToolTip(texts.TIPS["folder"])
         self.folder.textChanged.connect(self.refresh)
-        self.browse = button("…", self._browse, "folder")
+        self.browse = button("…", self._browse, "browse")
         self.format = QComboBox()
         self.format.setToolTip(texts.TIPS["format"])
         for text, formats in _FORMATS.items():
@@ -64,9 +64,11 @@ class Export(Section):
 
     def refresh(self) -> None:
         """Say what can be done."""
-        reason = self._session.controller.why_not(Action.EXPORT)
-        if reason is None and not self.folder.text().strip():
+        reason, folder = self._session.controller.why_not(Action.EXPORT), self.folder.text().strip()
+        if reason is None and not folder:
             reason = texts.NO_FOLDER
+        elif reason is None and Path(folder).exists():
+            reason = texts.FOLDER_EXISTS
         self.export.allow(reason)
         self.screenshots.allow(self._session.controller.why_not(Action.COMPARE))
 

@@ -14,6 +14,7 @@ from refinefuse_napari._bridge import placement_of
 from refinefuse_napari._controller import Action
 from refinefuse_napari._cursor import shown_index, view_of
 from refinefuse_napari._place import by_landmarks
+from refinefuse_napari._results import show_alone
 from refinefuse_napari._widgets import ActionButton, Fold
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Landmarks"]
 
+_LANDMARKS_OF = "refinefuse_landmarks_of"
 _SIZE_MM = 6.0
 _COLOURS = {"anatomical": "cyan", "functional": "magenta"}
 
@@ -42,6 +44,7 @@ class Landmarks(Fold):
             box.currentIndexChanged.connect(self.refresh)
             self.form.addRow(f"On the {role}", box)
         self.form.addRow(self.align)
+        session.viewer.layers.selection.events.active.connect(self._show_scan)
 
     def offer(self) -> None:
         """Offer the points layers that there are."""
@@ -71,7 +74,7 @@ class Landmarks(Fold):
         self.align.allow(reason)
 
     def add_layers(self) -> None:
-        """Add an empty points layer to each scan, placed as the scan is."""
+        """Add an empty points layer to each scan, placed as that is, and begin with the first."""
         session = self._session
         scans = {"anatomical": session.anatomical, "functional": session.functional}
         for role, scan in scans.items():
@@ -79,9 +82,16 @@ class Landmarks(Fold):
                 layer = self._points_on(scan, _COLOURS[role])
                 session.viewer.add_layer(layer)
                 self.boxes[role].setCurrentIndex(self.boxes[role].findData(layer))
-        last = session.viewer.layers[-1]
-        session.viewer.layers.selection.active = last
-        last.mode = "add"
+        session.viewer.layers.selection.active = self.boxes["anatomical"].currentData()
+
+    def _show_scan(self, event: Any) -> None:
+        """Show the scan that the points layer selected is of, and that alone, to be clicked in."""
+        points, viewer = event.value, self._session.viewer
+        of = None if points is None else points.metadata.get(_LANDMARKS_OF)
+        scan = next((x for x in viewer.layers if str(x.unique_id) == of), None)
+        if scan is not None:
+            show_alone(viewer, scan)
+            points.mode = "add"
 
     def run(self) -> None:
         """Align by the points."""
@@ -102,7 +112,9 @@ class Landmarks(Fold):
             ndim=3,
             name=f"landmarks {scan.name}",
             face_color=colour,
-            size=_SIZE_MM / float(np.min(scan.scale)),
+            # The voxels that napari takes the size in are those of the last axis.
+            size=_SIZE_MM / float(abs(scan.scale[-1])),
+            metadata={_LANDMARKS_OF: str(scan.unique_id)},
             **placement_of(scan),
         )
         layer.events.data.connect(self._changed)
