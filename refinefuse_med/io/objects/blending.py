@@ -23,10 +23,9 @@ from pydicom.uid import AdvancedBlendingPresentationStateStorage, SpatialRegistr
 
 from refinefuse_med.errors import InputError
 from refinefuse_med.io.objects.codes import code_item
-from refinefuse_med.io.objects.derived import derive_series
+from refinefuse_med.io.objects.derived import derive_series, only_instance
 from refinefuse_med.io.objects.references import list_references, reference
 from refinefuse_med.io.objects.slices import save_instance, show
-from refinefuse_med.io.objects.uids import new_uid
 from refinefuse_med.volume import SourceHeader
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def write_blending(
     layers = (anatomical, functional)
     if not all(layer.source.datasets for layer in layers):
         raise InputError("a blending presentation state needs two DICOM series")
-    instance = derive_series(
+    series = derive_series(
         study,
         sop_class_uid=AdvancedBlendingPresentationStateStorage,
         modality="PR",
@@ -106,11 +105,7 @@ def write_blending(
         offset=_SERIES_OFFSET,
         sources=[layer.source for layer in layers],
     )
-    instance.SOPInstanceUID = new_uid(instance.SeriesInstanceUID, 0)
-    instance.InstanceNumber = 1
-    instance.ContentLabel = "BLENDING"
-    instance.ContentDescription = "Functional series over the anatomical one"
-    instance.ContentCreatorName = None
+    instance = only_instance(series, "BLENDING", "Functional series over the anatomical one")
     instance.PresentationCreationDate = instance.ContentDate
     instance.PresentationCreationTime = instance.ContentTime
     by_matrix = registration.SOPClassUID == SpatialRegistrationStorage

@@ -28,7 +28,7 @@ from refinefuse_med.io.objects.uids import new_uid
 from refinefuse_med.io.wording import RESEARCH_ONLY
 from refinefuse_med.volume import Keys, SourceHeader, get_meta
 
-__all__ = ["UNTOLD", "carry", "derive_series", "derive_study"]
+__all__ = ["UNTOLD", "carry", "derive_series", "derive_study", "only_instance"]
 
 UNTOLD: Final = datetime(1900, 1, 1)
 """When de-identified objects say that they were written."""
@@ -267,6 +267,16 @@ def derive_series(
         series.RelatedSeriesSequence = [_related(header) for header in known]
     equipment = [_scanner(header) for header in headers] + [_ourselves(study)]
     series.ContributingEquipmentSequence = equipment
+    return series
+
+
+def only_instance(series: Dataset, label: str, description: str | None = None) -> Dataset:
+    """Make a series its own only instance, with the Content Identification macro (PS3.3 10.9)."""
+    series.SOPInstanceUID = new_uid(series.SeriesInstanceUID, 0)
+    series.InstanceNumber = 1
+    series.ContentLabel = label
+    series.ContentDescription = description
+    series.ContentCreatorName = None
     return series
 
 

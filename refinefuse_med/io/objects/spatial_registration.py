@@ -14,10 +14,9 @@ from pydicom.uid import SpatialRegistrationStorage
 
 from refinefuse_med.errors import InputError
 from refinefuse_med.io.objects.codes import code_item
-from refinefuse_med.io.objects.derived import derive_series
+from refinefuse_med.io.objects.derived import derive_series, only_instance
 from refinefuse_med.io.objects.references import list_references, reference
 from refinefuse_med.io.objects.slices import decimals, save_instance
-from refinefuse_med.io.objects.uids import new_uid
 from refinefuse_med.volume import SourceHeader
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def begin_registration(
     study: Dataset, sop_class_uid: str, description: str, sources: tuple[SourceHeader, ...]
 ) -> Dataset:
     """Begin the one instance of a registration, whichever its class."""
-    instance = derive_series(
+    series = derive_series(
         study,
         sop_class_uid=sop_class_uid,
         modality="REG",
@@ -99,12 +98,7 @@ def begin_registration(
         offset=_SERIES_OFFSET,
         sources=sources,
     )
-    instance.SOPInstanceUID = new_uid(instance.SeriesInstanceUID, 0)
-    instance.InstanceNumber = 1
-    instance.ContentLabel = "REGISTRATION"
-    instance.ContentDescription = None
-    instance.ContentCreatorName = None
-    return instance
+    return only_instance(series, "REGISTRATION")
 
 
 def matrix_item(matrix_lps: NDArray[np.float64]) -> Dataset:
