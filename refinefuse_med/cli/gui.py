@@ -14,6 +14,8 @@ from refinefuse_med.errors import InputError, MissingExtraError
 __all__ = ["gui"]
 
 _BINDINGS = ("PySide6", "PyQt6", "PyQt5", "PySide2")
+_ADVISED = '"PySide6-Essentials!=6.12.0"'
+"""That version loses a reference to None at each call: with Python 3.11 napari crashes at last."""
 
 
 @click.command()
@@ -22,7 +24,7 @@ def gui(inputs: tuple[Path, ...]) -> int:
     """Open napari with the RefineFuse panel, and INPUTS as layers.
 
     Each of INPUTS is a DICOM folder, a NIfTI file, one DICOM file, or a zip of a folder. Needs
-    the extra napari and a Qt binding: pip install "refinefuse-med[napari]" pyside6
+    the extra napari and a Qt binding: pip install "refinefuse-med[napari]" PySide6-Essentials
     """
     _require_window()
     for path in inputs:
@@ -37,7 +39,7 @@ def _require_window() -> None:
     if find_spec("napari") is None or find_spec("refinefuse_napari") is None:
         raise MissingExtraError(
             "the window needs napari, which is not installed",
-            hint='pip install "refinefuse-med[napari]" pyside6',
+            hint=f'pip install "refinefuse-med[napari]" {_ADVISED}',
         )
     if not any(find_spec(name) for name in _BINDINGS):
-        raise MissingExtraError("napari has no Qt binding here", hint="pip install pyside6")
+        raise MissingExtraError("napari has no Qt binding here", hint=f"pip install {_ADVISED}")

@@ -50,7 +50,7 @@ def test_without_a_qt_binding_one_is_named(started, monkeypatch, capsys):
         lambda name: None if name in module._BINDINGS else (name == "napari" or real(name)),
     )
     assert status() == 1
-    assert "pip install pyside6" in capsys.readouterr().err
+    assert 'pip install "PySide6-Essentials' in capsys.readouterr().err.replace("\n", " ")
     assert not started
 
 
