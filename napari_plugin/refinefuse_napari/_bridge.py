@@ -14,44 +14,22 @@ volume share their memory, both ways.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from refinefuse_med.errors import InputError
 from refinefuse_med.progress import SILENT, Monitor
+from refinefuse_napari._display import palette_colormap
+from refinefuse_napari._snapshot import AXES, METADATA, LayerSnapshot
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
-    from napari.layers import Image, Layer
-    from napari.utils import Colormap
     from numpy.typing import ArrayLike, NDArray
 
     Affine = NDArray[np.float64]
     LayerData = tuple[ArrayLike, dict[str, Any], str]
 
-__all__ = [
-    "METADATA",
-    "LayerSnapshot",
-    "expect_oblique_layers",
-    "image_layer",
-    "modality_of_layer",
-    "on_grid_of",
-    "palette_colormap",
-    "placement_of",
-    "slice_on_grid_of",
-    "snapshot",
-    "to_volume",
-]
-
-METADATA: Final = "refinefuse"
-"""Key of ``layer.metadata`` under which a layer keeps what a volume carries in ``meta``."""
-
-AXES: Final = "axes"
-"""Key within `METADATA`: nibabel orientation transform from the volume's axes to the layer's."""
+__all__ = ["image_layer", "on_grid_of", "slice_on_grid_of", "to_volume"]
 
 MADE_AT: Final = "made_at"
 """Key within `METADATA`: the layer's matrix (data to world) and the volume's (index to RAS) when
@@ -63,113 +41,15 @@ WORLD_FROM_RAS: Final = np.array(
 )
 """Its own inverse: changes points between RAS mm and napari's world."""
 
-PLAIN_AXES: Final = np.array([[2.0, 1], [1, 1], [0, 1]])
-"""Of a layer that is a plain array: its axes, last first, are I, J and K."""
-
 _UNTOUCHED_MM: Final = 1e-9
-
-_PLACEMENT: Final = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-
-
-@dataclass(frozen=True, eq=False)
-class LayerSnapshot:
-    """An image layer at one moment, free of napari, to be handed to another thread.
-
-    Attributes
-    ----------
-    layer_id : str
-        napari's identity of the layer; outlives a change of its name.
-    name : str
-    data : array, shape (a, b, c) or, colour, (a, b, c, 3)
-    world_from_data : array, shape (4, 4)
-        All transforms of the layer composed: data index to napari's world, mm.
-    placement : dict
-        The same as napari holds them, to be copied to layers on the same grid.
-    info : dict
-        What `METADATA` of the layer says.
-    assumed : tuple of str
-        What the layer does not say and was assumed.
-    needs_spacing : bool
-        Nothing is said of the size of its voxels: neither units nor a scale.
-    """
-
-    layer_id: str
-    name: str
-    data: Any
-    world_from_data: Affine
-    placement: Mapping[str, Any]
-    info: Mapping[str, Any] = field(default_factory=dict)
-    assumed: tuple[str, ...] = ()
-    needs_spacing: bool = False
-
-    @property
-    def axes(self) -> NDArray[np.float64]:
-        """Orientation transform from the volume's axes to the layer's, shape (3, 2)."""
-        return np.asarray(self.info.get(AXES, PLAIN_AXES), dtype=np.float64)
-
-    def same_as(self, other: LayerSnapshot) -> bool:
-        """Whether both show the same array at the same place."""
-        moved = np.abs(self.world_from_data - other.world_from_data).max()
-        return self.data is other.data and bool(moved < 1e-6)
-
-
-def expect_oblique_layers() -> None:
-    """Keep napari from warning at each slice of each oblique layer.
-
-    It says that 2D views drop what leads out of the slice. The panel says so once, in its own
-    words, and whatever reads a place off such a view follows it (see `_cursor`).
-    """
-    warnings.filterwarnings("ignore", message="Non-orthogonal slicing", category=UserWarning)
-
-
-def snapshot(layer: Image) -> LayerSnapshot:
-    """Take what a volume needs from an image layer.
-
-    A layer without length units is taken to be in millimetres.
-
-    Raises
-    ------
-    InputError
-        The layer has not three dimensions.
-    """
-    if layer.ndim != 3:
-        raise InputError(
-            f"the layer has {layer.ndim} dimensions, not three",
-            where=layer.name,
-            hint="choose a layer that is one volume",
-        )
-    origin, *ends = (np.asarray(layer.data_to_world(p)) for p in np.eye(4, 3, k=-1))
-    world_from_data = np.eye(4)
-    world_from_data[:3] = np.column_stack([*(end - origin for end in ends), origin])
-    millimetres, assumed = _millimetres(layer)
-    world_from_data[:3] *= millimetres[:, None]
-    return LayerSnapshot(
-        layer_id=str(layer.unique_id),
-        name=layer.name,
-        data=layer.data[0] if layer.multiscale else layer.data,
-        world_from_data=world_from_data,
-        placement=placement_of(layer),
-        info=dict(layer.metadata.get(METADATA, {})),
-        assumed=assumed,
-        needs_spacing=bool(assumed) and np.allclose(world_from_data[:3, :3], np.eye(3)),
-    )
-
-
-def placement_of(layer: Layer) -> dict[str, Any]:
-    """The attributes that place a layer in the world, as copies."""
-    placement = {name: getattr(layer, name) for name in _PLACEMENT}
-    # napari would share the transform itself between the layers.
-    placement["affine"] = layer.affine.affine_matrix.copy()
-    return placement
-
-
-def _millimetres(layer: Layer) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    from pint import DimensionalityError
-
-    try:
-        return np.array([(1.0 * unit).to("mm").magnitude for unit in layer.units]), ()
-    except DimensionalityError:
-        return np.ones(3), (f"layer {layer.name} has no length units; its scale is taken as mm",)
+_IDENTITY: Final = np.array([[0.0, 1], [1, 1], [2, 1]])
+_VOLUME_KEYS: Final = (
+    "modality",
+    "units",
+    "frame_of_reference_uid",
+    "series_instance_uid",
+    "source",
+)
 
 
 def to_volume(shot: LayerSnapshot, monitor: Monitor = SILENT) -> MetaTensor:
@@ -335,23 +215,6 @@ def _layer_data(
     return data, {"rgb": rgb, "metadata": metadata, **attributes}, "image"
 
 
-def modality_of_layer(layer: Layer) -> str:
-    """DICOM modality code of a layer; ``OT`` where unknown."""
-    return str(layer.metadata.get(METADATA, {}).get("modality", "OT"))
-
-
-def palette_colormap(name: str) -> Colormap:
-    """A palette as napari knows colormaps; grey for ``none``."""
-    from napari.utils import Colormap
-    from napari.utils.colormaps import ensure_colormap
-
-    from refinefuse_med.colour import palette
-
-    if name == "none":
-        return ensure_colormap("gray")
-    return Colormap(palette(name).numpy(), name=name, display_name=name.replace("_", " "))
-
-
 def _display(volume: MetaTensor) -> dict[str, Any]:
     from refinefuse_med.colour import auto_window, default_colormap
     from refinefuse_med.volume import modality_of
@@ -362,13 +225,3 @@ def _display(volume: MetaTensor) -> dict[str, Any]:
         "colormap": palette_colormap(default_colormap(modality_of(volume))),
         "contrast_limits": auto_window(volume),
     }
-
-
-_IDENTITY: Final = np.array([[0.0, 1], [1, 1], [2, 1]])
-_VOLUME_KEYS: Final = (
-    "modality",
-    "units",
-    "frame_of_reference_uid",
-    "series_instance_uid",
-    "source",
-)

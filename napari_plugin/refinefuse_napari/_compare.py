@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_napari._bridge import on_grid_of
+from refinefuse_napari._outcome import Alignment, Outcome, provenance
 from refinefuse_napari._parts import explicit_windows, slab_of
-from refinefuse_napari._work import Alignment, Outcome, provenance
 
 if TYPE_CHECKING:
     import torch

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from refinefuse_med.config import RegistrationConfig
 from refinefuse_med.errors import CancelledError, RefineFuseError, UsageError
 from refinefuse_napari import _texts as texts
+from refinefuse_napari._outcome import Alignment, Fusion, Outcome, Scale
 from refinefuse_napari._pair import Word, judge
-from refinefuse_napari._work import Alignment, Fusion, Outcome, Scale
 
 if TYPE_CHECKING:
-    from refinefuse_napari._bridge import LayerSnapshot
+    from refinefuse_napari._snapshot import LayerSnapshot
 
 __all__ = ["Action", "Controller", "State"]
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from refinefuse_med.errors import CancelledError, InputError, RefineFuseError
 from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_napari import _texts as texts
+from refinefuse_napari._outcome import Outcome
 from refinefuse_napari._reader import layers_of
-from refinefuse_napari._work import Outcome
 
 if TYPE_CHECKING:
     from refinefuse_napari._bridge import LayerData

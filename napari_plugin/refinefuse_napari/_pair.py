@@ -11,7 +11,7 @@ from refinefuse_med.config import RegistrationConfig
 from refinefuse_napari import _texts as texts
 
 if TYPE_CHECKING:
-    from refinefuse_napari._bridge import LayerSnapshot
+    from refinefuse_napari._snapshot import LayerSnapshot
 
 __all__ = ["Facts", "Word", "facts_of", "judge"]
 

@@ -16,8 +16,8 @@ from qtpy.QtWidgets import (
 )
 
 from refinefuse_napari import _texts as texts
-from refinefuse_napari._bridge import expect_oblique_layers
 from refinefuse_napari._controller import State
+from refinefuse_napari._display import expect_oblique_layers
 from refinefuse_napari._estimate import Eta
 from refinefuse_napari._keys import bind_keys
 from refinefuse_napari._labels import Note

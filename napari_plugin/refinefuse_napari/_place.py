@@ -12,8 +12,9 @@ from refinefuse_med.errors import InputError
 from refinefuse_med.grid import LPS_FROM_RAS
 from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_napari import _texts as texts
+from refinefuse_napari._aligning import outcome_of
 from refinefuse_napari._bridge import WORLD_FROM_RAS, to_volume
-from refinefuse_napari._work import Alignment, Outcome, Request, outcome_of
+from refinefuse_napari._outcome import Alignment, Outcome, Request
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

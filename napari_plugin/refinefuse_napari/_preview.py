@@ -10,8 +10,9 @@ import numpy as np
 
 from refinefuse_med.progress import SILENT, Monitor
 from refinefuse_napari._bridge import slice_on_grid_of
+from refinefuse_napari._fusing import Models
+from refinefuse_napari._outcome import Alignment, Outcome, provenance
 from refinefuse_napari._parts import explicit_windows, slab_of
-from refinefuse_napari._work import Alignment, Models, Outcome, provenance
 
 if TYPE_CHECKING:
     from refinefuse_med.config import ColourConfig, FusionConfig

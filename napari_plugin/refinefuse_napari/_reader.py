@@ -43,7 +43,7 @@ def read(path: str) -> list[LayerData]:
     """
     from napari.utils.notifications import show_warning
 
-    from refinefuse_napari._bridge import expect_oblique_layers
+    from refinefuse_napari._display import expect_oblique_layers
     from refinefuse_napari._settings import read_settings
     from refinefuse_napari._unblock import unblocked
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from refinefuse_napari._bridge import modality_of_layer
+from refinefuse_napari._snapshot import modality_of_layer
 
 if TYPE_CHECKING:
     from napari.components import LayerList, ViewerModel
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from refinefuse_napari._bridge import LayerData
 
 __all__ = [
+    "FOLLOWING",
+    "OF_FUSION",
     "RESULT",
     "VIEWS",
     "bring_forward",
     "candidates",
-    "drop_stale_views",
     "drop_views",
     "find_result",
     "is_following",
@@ -30,7 +31,6 @@ __all__ = [
     "show_alone",
     "show_result",
     "suggest_pair",
-    "uncover_fusion",
 ]
 
 RESULT: Final = "refinefuse_result"
@@ -107,35 +107,37 @@ def find_result(layers: LayerList, kind: str, of: tuple[str, str]) -> Image | No
     return next((x for x in layers if x.metadata.get(RESULT) == (kind, *of)), None)
 
 
-def drop_views(layers: LayerList, kinds: Collection[str]) -> None:
-    """Take away results that can be made again at a click."""
-    for layer in list(layers):
-        if layer.metadata.get(RESULT, ("",))[0] in kinds:
-            layers.remove(layer)
+def drop_views(
+    layers: LayerList,
+    kinds: Collection[str] = VIEWS,
+    *,
+    but_seen: Collection[str] = frozenset(),
+) -> None:
+    """Take away views; where one of them was seen, what it lay over is: its fusion, else its scan.
 
-
-def uncover_fusion(layers: LayerList, kinds: Collection[str] = OF_FUSION) -> None:
-    """Take away results of some kinds; where one of them was seen, its fusion is."""
+    Parameters
+    ----------
+    layers : LayerList
+    kinds : collection of str
+        Of the views that go.
+    but_seen : collection of str
+        Kinds of which one that is seen stays.
+    """
     for layer in list(layers):
         kind, *of = layer.metadata.get(RESULT, ("",))
-        if kind in kinds:
-            fused = find_result(layers, "fused", (of[0], of[1]))
-            if fused is not None and layer.visible:
-                fused.visible = True
-            layers.remove(layer)
+        if kind not in kinds or (kind in but_seen and layer.visible):
+            continue
+        if layer.visible:
+            pair = (of[0], of[1])
+            below = find_result(layers, "fused", pair) or find_result(layers, "registered", pair)
+            if below is not None:
+                _set_visible(below, True)
+        layers.remove(layer)
 
 
 def is_following(layer: Image) -> bool:
     """Whether a layer is a view that is made again when the alignment changes."""
     return layer.metadata.get(RESULT, ("",))[0] in FOLLOWING
-
-
-def drop_stale_views(layers: LayerList) -> None:
-    """Take away views of an alignment that is no more, but those that follow and are seen."""
-    for layer in list(layers):
-        kind = layer.metadata.get(RESULT, ("",))[0]
-        if kind in VIEWS and not (kind in FOLLOWING and layer.visible):
-            layers.remove(layer)
 
 
 def bring_forward(

@@ -29,7 +29,7 @@ def mr_spect() -> list[LayerData]:
 
 
 def _pair(functional: Modality) -> list[LayerData]:
-    from refinefuse_napari._bridge import expect_oblique_layers
+    from refinefuse_napari._display import expect_oblique_layers
     from refinefuse_napari._unblock import unblocked
 
     expect_oblique_layers()

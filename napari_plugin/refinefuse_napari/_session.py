@@ -14,13 +14,14 @@ from qtpy.QtCore import QObject, Signal
 from refinefuse_med.errors import CancelledError, RefineFuseError, UsageError
 from refinefuse_napari import _results as results
 from refinefuse_napari import _texts as texts
-from refinefuse_napari._bridge import LayerSnapshot, snapshot
 from refinefuse_napari._controller import Action, Controller
 from refinefuse_napari._estimate import Machine
+from refinefuse_napari._fusing import Models
 from refinefuse_napari._opening import open_scans
 from refinefuse_napari._options import Options
+from refinefuse_napari._outcome import Outcome, Request
 from refinefuse_napari._settings import read_settings
-from refinefuse_napari._work import Models, Outcome, Request
+from refinefuse_napari._snapshot import LayerSnapshot, snapshot
 from refinefuse_napari._worker import Job, Turns, Work
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Session(QObject):
     def take(self, outcome: Outcome) -> None:
         """Take over an alignment that was found beside the work, by hand."""
         if self.controller.adjust(outcome):
-            results.drop_stale_views(self.viewer.layers)
+            results.drop_views(self.viewer.layers, but_seen=results.FOLLOWING)
             # What there is to say of it stands below its verdict, as long as it holds.
             self._show_alignment(replace(outcome, warnings=()))
 
@@ -186,9 +187,9 @@ class Session(QObject):
         self.controller.finish(ended)
         self.controller.forget_all_but({str(layer.unique_id) for layer in self.viewer.layers})
         if ended.fusion is not None:
-            results.uncover_fusion(self.viewer.layers)
+            results.drop_views(self.viewer.layers, results.OF_FUSION)
         if ended.alignment is not None and ended.alignment is not before:
-            results.drop_stale_views(self.viewer.layers)
+            results.drop_views(self.viewer.layers, but_seen=results.FOLLOWING)
         if ended.alignment is not None and ended.fusion is None:
             self._show_alignment(ended)
         else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refinefuse_napari._bridge import placement_of
 from refinefuse_napari._results import RESULT
+from refinefuse_napari._snapshot import placement_of
 
 if TYPE_CHECKING:
     from napari.layers import Image

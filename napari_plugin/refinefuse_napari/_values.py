@@ -11,8 +11,8 @@ from refinefuse_napari import _texts as texts
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from refinefuse_napari._bridge import LayerSnapshot
-    from refinefuse_napari._work import Alignment
+    from refinefuse_napari._outcome import Alignment
+    from refinefuse_napari._snapshot import LayerSnapshot
 
 __all__ = ["values_at", "volume_index"]
 

@@ -40,7 +40,8 @@ def write_nifti(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
         The file cannot be written.
     """
     from refinefuse_med.io import write_nifti as write
-    from refinefuse_napari._bridge import snapshot, to_volume
+    from refinefuse_napari._bridge import to_volume
+    from refinefuse_napari._snapshot import snapshot
 
     write(to_volume(snapshot(_layer(data, attributes, "image"))), path)
     return [path]
@@ -61,7 +62,8 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 
     from refinefuse_med.io import atomic_file
     from refinefuse_med.volume import to_nibabel
-    from refinefuse_napari._bridge import snapshot, to_volume
+    from refinefuse_napari._bridge import to_volume
+    from refinefuse_napari._snapshot import snapshot
 
     layer = _layer(data, attributes, "labels")
     largest = int(np.max(layer.data, initial=0))
@@ -100,8 +102,9 @@ def write_dicom(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     from refinefuse_med import io
     from refinefuse_med.volume import source_of
     from refinefuse_napari import _texts as texts
-    from refinefuse_napari._bridge import snapshot, to_volume
-    from refinefuse_napari._work import GEOMETRY_OF
+    from refinefuse_napari._aligning import GEOMETRY_OF
+    from refinefuse_napari._bridge import to_volume
+    from refinefuse_napari._snapshot import snapshot
 
     layer = _layer(data, attributes, "image")
     volume = to_volume(snapshot(layer))
@@ -162,8 +165,9 @@ def _write_segmentation(path: str, labels: Layer, scan: Layer | None) -> list[st
     from refinefuse_med import io
     from refinefuse_med.volume import SourceHeader
     from refinefuse_napari import _texts as texts
-    from refinefuse_napari._bridge import snapshot, to_volume
-    from refinefuse_napari._work import GEOMETRY_OF
+    from refinefuse_napari._aligning import GEOMETRY_OF
+    from refinefuse_napari._bridge import to_volume
+    from refinefuse_napari._snapshot import snapshot
 
     shot = snapshot(labels)
     source = shot.info.get("source", SourceHeader("array"))

@@ -60,6 +60,53 @@ def pair(oblique, hot_spot_ras):
     )
 
 
+@pytest.fixture
+def anatomical(pair):
+    """The MR of `pair` as a layer."""
+    return _layer(pair[0], "mr")
+
+
+@pytest.fixture
+def functional(pair):
+    """The PET of `pair` as a layer."""
+    return _layer(pair[1], "pet")
+
+
+def _layer(volume, name):
+    from napari.layers import Layer
+
+    from refinefuse_napari._bridge import image_layer
+
+    return Layer.create(*image_layer(volume, name))
+
+
+@pytest.fixture
+def request_for():
+    """Make a request for two layers, as they are placed by their headers."""
+    from refinefuse_med.config import FusionConfig
+    from refinefuse_napari._outcome import Request
+    from refinefuse_napari._snapshot import snapshot
+
+    def request_for(anatomical, functional, **colour):
+        chosen = {"registration": {"method": "header"}, "colour": colour}
+        config = FusionConfig.model_validate(chosen)
+        return Request(snapshot(anatomical), snapshot(functional), config)
+
+    return request_for
+
+
+@pytest.fixture
+def hottest():
+    """Find the warmest place of a layer, RAS mm."""
+
+    def hottest(layer):
+        values = layer.data.sum(axis=-1) if layer.rgb else layer.data
+        index = np.unravel_index(np.argmax(values), values.shape)
+        return -np.asarray(layer.data_to_world(index))[::-1]
+
+    return hottest
+
+
 DONE_MS = 60_000
 
 

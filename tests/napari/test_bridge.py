@@ -10,15 +10,9 @@ pytest.importorskip("napari")
 from napari.layers import Image, Layer
 from scipy.spatial.transform import Rotation
 
-from refinefuse_med.errors import InputError
 from refinefuse_med.volume import SourceHeader, affine_ras, get_meta, make_volume, source_of
-from refinefuse_napari._bridge import (
-    METADATA,
-    image_layer,
-    on_grid_of,
-    snapshot,
-    to_volume,
-)
+from refinefuse_napari._bridge import image_layer, on_grid_of, to_volume
+from refinefuse_napari._snapshot import METADATA, snapshot
 
 SHAPE = (5, 6, 7)
 
@@ -137,13 +131,6 @@ def test_a_layer_without_length_units_says_what_is_assumed():
     (warning,) = source_of(to_volume(snapshot(Image(np.ones((2, 3, 4)), name="heap")))).warnings
     assert "heap" in warning
     assert "mm" in warning
-
-
-@pytest.mark.parametrize("shape", [(4, 4), (2, 3, 4, 5)])
-def test_what_is_no_volume_is_refused_in_one_line(shape):
-    with pytest.raises(InputError, match="not three") as caught:
-        snapshot(Image(np.ones(shape), name="picture"))
-    assert "\n" not in str(caught.value)
 
 
 def test_a_result_takes_the_place_of_its_layer_and_shares_nothing_with_it():

@@ -14,10 +14,12 @@ from refinefuse_med.config import ColourConfig, FusionConfig
 from refinefuse_med.errors import CancelledError
 from refinefuse_med.progress import Monitor
 from refinefuse_med.volume import make_volume
-from refinefuse_napari._bridge import image_layer, snapshot
+from refinefuse_napari._aligning import align
+from refinefuse_napari._bridge import image_layer
 from refinefuse_napari._compare import COMPARISONS, compare
+from refinefuse_napari._outcome import Request
 from refinefuse_napari._preview import plane_across
-from refinefuse_napari._work import Request, align
+from refinefuse_napari._snapshot import snapshot
 
 COLOUR = ColourConfig(colormap="hot_iron", anatomical_window=(0, 1), functional_window=(0, 1))
 

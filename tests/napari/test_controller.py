@@ -10,24 +10,16 @@ import pytest
 
 pytest.importorskip("napari")
 
-from napari.layers import Image, Layer
+from napari.layers import Image
 
 from refinefuse_med.config import FusionConfig
 from refinefuse_med.errors import CancelledError, UsageError
 from refinefuse_napari import _texts as texts
-from refinefuse_napari._bridge import image_layer, snapshot
+from refinefuse_napari._aligning import align
 from refinefuse_napari._controller import Action, Controller, State
-from refinefuse_napari._work import Models, Outcome, Request, align, fuse
-
-
-@pytest.fixture
-def anatomical(pair):
-    return Layer.create(*image_layer(pair[0], "mr"))
-
-
-@pytest.fixture
-def functional(pair):
-    return Layer.create(*image_layer(pair[1], "pet"))
+from refinefuse_napari._fusing import Models, fuse
+from refinefuse_napari._outcome import Outcome, Request
+from refinefuse_napari._snapshot import snapshot
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ import re, resource
 import numpy as np, torch
 from napari.layers import Image
 from refinefuse_med.config import FusionConfig
-from refinefuse_napari._bridge import snapshot
+from refinefuse_napari._snapshot import snapshot
 from refinefuse_napari._estimate import memory_needed
 from refinefuse_napari._pair import facts_of
-from refinefuse_napari._work import Models, Request, fuse
+from refinefuse_napari._fusing import Models, fuse
+from refinefuse_napari._outcome import Request
 
 def scan(side, name, modality):
     line = np.linspace(-1, 1, side, dtype=np.float32)

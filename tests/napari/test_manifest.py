@@ -9,8 +9,9 @@ from importlib import import_module
 import pytest
 
 MODEL = (
-    *("_bridge", "_compare", "_controller", "_cursor", "_estimate", "_options", "_pair", "_place"),
-    *("_preview", "_reader", "_results", "_screenshots", "_settings", "_swipe", "_values", "_work"),
+    *("_aligning", "_bridge", "_compare", "_controller", "_cursor", "_display", "_estimate"),
+    *("_fusing", "_opening", "_options", "_outcome", "_pair", "_parts", "_place", "_preview"),
+    *("_reader", "_results", "_screenshots", "_settings", "_snapshot", "_swipe", "_values"),
     "_writer",
 )
 

@@ -14,9 +14,9 @@ from napari.layers import Image
 from refinefuse_med.config import RegistrationConfig
 from refinefuse_med.volume import SourceHeader
 from refinefuse_napari import _texts as texts
-from refinefuse_napari._bridge import METADATA, snapshot
 from refinefuse_napari._estimate import Eta, Machine, memory_needed, memory_words, time_words
 from refinefuse_napari._pair import facts_of, judge
+from refinefuse_napari._snapshot import METADATA, snapshot
 
 
 def scan(modality, *, frame=None, patient=None, shape=(4, 5, 6), **attributes):

@@ -17,7 +17,8 @@ from refinefuse_med.errors import InputError
 from refinefuse_med.io import write_transform
 from refinefuse_med.pipeline import register_pair
 from refinefuse_med.volume import grid_of
-from refinefuse_napari._bridge import image_layer, snapshot
+from refinefuse_napari._bridge import image_layer
+from refinefuse_napari._outcome import Request
 from refinefuse_napari._place import (
     Nudge,
     by_headers,
@@ -29,7 +30,7 @@ from refinefuse_napari._place import (
     save_transform,
     world_to_lps,
 )
-from refinefuse_napari._work import Request
+from refinefuse_napari._snapshot import snapshot
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ pytest.importorskip("napari")
 from napari.layers import Layer
 
 from refinefuse_med.config import FusionConfig, OutputConfig
-from refinefuse_napari._bridge import snapshot
+from refinefuse_napari._fusing import Models, export, fuse
+from refinefuse_napari._outcome import RECORD, Request
 from refinefuse_napari._reader import layers_of
 from refinefuse_napari._settings import Settings, read_settings
-from refinefuse_napari._work import RECORD, Models, Request, export, fuse
+from refinefuse_napari._snapshot import snapshot
 from tests.personal import everything_in, personal_values, write_personal_study
 
 

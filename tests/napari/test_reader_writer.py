@@ -19,10 +19,11 @@ from refinefuse_med.errors import InputError, OutputError
 from refinefuse_med.io import load_volume
 from refinefuse_med.io import write_nifti as write_volume
 from refinefuse_med.volume import grid_of, make_volume
-from refinefuse_napari._bridge import METADATA, image_layer, on_grid_of, placement_of, snapshot
+from refinefuse_napari._aligning import GEOMETRY_OF
+from refinefuse_napari._bridge import image_layer, on_grid_of
 from refinefuse_napari._reader import get_reader, read
 from refinefuse_napari._settings import Settings, read_settings
-from refinefuse_napari._work import GEOMETRY_OF
+from refinefuse_napari._snapshot import METADATA, placement_of, snapshot
 from refinefuse_napari._writer import (
     SEGMENT_NAMES,
     write_dicom,

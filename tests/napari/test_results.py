@@ -10,15 +10,17 @@ pytest.importorskip("napari")
 from napari.components import LayerList, ViewerModel
 from napari.layers import Image, Labels
 
-from refinefuse_napari._bridge import METADATA
 from refinefuse_napari._results import (
+    FOLLOWING,
+    OF_FUSION,
     RESULT,
     candidates,
+    drop_views,
     look_at,
     show_result,
     suggest_pair,
-    uncover_fusion,
 )
+from refinefuse_napari._snapshot import METADATA
 
 
 def result(value, kind="fused", rgb=False, **attributes):
@@ -61,12 +63,33 @@ def test_where_a_view_was_seen_that_goes_its_fusion_is():
     board = show_result(layers, result(1, kind="checkerboard"))
     share = show_result(layers, result(1, kind="contribution"))
     fused.visible = share.visible = False
-    uncover_fusion(layers)
+    drop_views(layers, OF_FUSION)
     assert list(layers) == [fused, board]
     assert not fused.visible
-    uncover_fusion(layers, {"checkerboard"})
+    drop_views(layers)
     assert list(layers) == [fused]
     assert fused.visible
+
+
+def test_where_there_is_no_fusion_the_scan_on_the_anatomical_grid_is_seen_again():
+    layers = LayerList()
+    registered = show_result(layers, result(1, kind="registered"))
+    show_result(layers, result(1, kind="preview"))
+    registered.visible = False
+    drop_views(layers, {"preview"})
+    assert list(layers) == [registered]
+    assert registered.visible
+
+
+def test_a_view_that_follows_the_alignment_stays_where_it_is_seen():
+    layers = LayerList()
+    edges, board, swipe = (
+        show_result(layers, result(1, kind=kind)) for kind in ("edges", "checkerboard", "swipe")
+    )
+    board.visible = False
+    assert swipe.visible
+    drop_views(layers, but_seen=FOLLOWING)
+    assert list(layers) == [edges]
 
 
 def test_results_of_another_kind_or_pair_get_a_layer_of_their_own():

@@ -16,9 +16,9 @@ from qtpy.QtCore import QObject
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._bridge import image_layer
 from refinefuse_napari._controller import Action, State
+from refinefuse_napari._fusing import Models, fuse
 from refinefuse_napari._results import RESULT
 from refinefuse_napari._session import Session
-from refinefuse_napari._work import Models, fuse
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from refinefuse_napari import _texts as texts
 from refinefuse_napari._collector import sweep
 from refinefuse_napari._controller import State
 from refinefuse_napari._labels import Note
+from refinefuse_napari._outcome import RECORD, Outcome
 from refinefuse_napari._widgets import Fold
-from refinefuse_napari._work import RECORD, Outcome
 
 
 def results(viewer):
@@ -89,7 +89,7 @@ def test_why_an_alignment_is_doubted_stands_below_its_verdict(panel, press, qtbo
     panel.align.shift[0].setValue(15)
     qtbot.waitUntil(lambda: bool(panel.align.doubts.text()), timeout=30_000)
     warnings = panel.session.controller.alignment.pair.registration.warnings
-    assert panel.align.doubts.text() == "\n".join(warnings)
+    assert panel.align.doubts.text().splitlines() == [f"– {warning}" for warning in warnings]
     assert panel.align.doubts.isVisibleTo(panel)
     assert len(notification_manager.records) == before
 

@@ -11,11 +11,12 @@ from qtpy.QtWidgets import QFileDialog
 from refinefuse_med import config as configs
 from refinefuse_med.errors import CancelledError, RefineFuseError
 from refinefuse_napari import _texts as texts
+from refinefuse_napari._aligning import align, verdict_in_words
 from refinefuse_napari._controller import Action
 from refinefuse_napari._labels import Chip, Note
+from refinefuse_napari._outcome import Alignment, Outcome, Request
 from refinefuse_napari._place import Nudge, by_headers, by_nudge, from_file, judge, save_transform
 from refinefuse_napari._widgets import ActionButton, Fold, Section, choice, row, spin
-from refinefuse_napari._work import Alignment, Outcome, Request, align, verdict_in_words
 from refinefuse_napari._worker import Latest
 from refinefuse_napari.sections.landmarks import Landmarks
 
@@ -93,7 +94,8 @@ class Align(Section):
         else:
             registration = alignment.pair.registration
             self.verdict.say(verdict_in_words(registration.to_dict()), registration.verdict)
-            doubts = "\n".join(registration.warnings) if alignment.judged else ""
+            lines = registration.warnings if alignment.judged else ()
+            doubts = "\n".join(f"– {line}" for line in lines)
         self.doubts.setText(doubts)
         self.doubts.setVisible(bool(doubts))
         if alignment is not None and alignment.base is not None:

@@ -15,11 +15,12 @@ from refinefuse_napari import _texts as texts
 from refinefuse_napari._compare import COMPARISONS, Comparison, compare
 from refinefuse_napari._controller import Action
 from refinefuse_napari._cursor import view_of
+from refinefuse_napari._fusing import contribution
 from refinefuse_napari._labels import Note
+from refinefuse_napari._outcome import RECORD, Alignment, Outcome
 from refinefuse_napari._results import find_result, show_result
 from refinefuse_napari._swipe import swipe_layer
 from refinefuse_napari._widgets import Section, button, row
-from refinefuse_napari._work import RECORD, Alignment, Outcome, contribution
 from refinefuse_napari._worker import Latest, Work
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
 from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
-    from refinefuse_napari._work import Scale
+    from refinefuse_napari._outcome import Scale
 
 __all__ = ["ColourBar"]
 

@@ -11,10 +11,10 @@ from refinefuse_med.config import OutputConfig
 from refinefuse_med.errors import RefineFuseError
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._controller import Action
+from refinefuse_napari._fusing import export
 from refinefuse_napari._screenshots import save_triplet
 from refinefuse_napari._settings import remember_deidentify
 from refinefuse_napari._widgets import ActionButton, Section, button, row
-from refinefuse_napari._work import export
 
 if TYPE_CHECKING:
     from refinefuse_napari._session import Session

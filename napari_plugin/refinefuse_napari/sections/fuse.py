@@ -14,11 +14,11 @@ from refinefuse_napari import _texts as texts
 from refinefuse_napari._collector import sweep
 from refinefuse_napari._controller import Action
 from refinefuse_napari._estimate import memory_needed, memory_words, time_words
+from refinefuse_napari._fusing import fuse
 from refinefuse_napari._labels import Note
 from refinefuse_napari._pair import facts_of
-from refinefuse_napari._results import VIEWS, uncover_fusion
+from refinefuse_napari._results import VIEWS, drop_views
 from refinefuse_napari._widgets import ActionButton, Fold, Section, choice
-from refinefuse_napari._work import fuse
 from refinefuse_napari.sections.preview import LivePreview
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Fuse(Section):
             # The former fusion makes way, and what can be made again at a click, although
             # nothing is left to export if this one is stopped.
             self._session.controller.let_go_of_fusion()
-            uncover_fusion(self._session.viewer.layers, VIEWS - {"preview"})
+            drop_views(self._session.viewer.layers, VIEWS - {"preview"})
             sweep()
         known = self._session.controller.known(request.config.registration)
         models = self._session.models

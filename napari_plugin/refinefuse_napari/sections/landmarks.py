@@ -10,11 +10,11 @@ from napari.layers import Points
 from qtpy.QtWidgets import QComboBox
 
 from refinefuse_napari import _texts as texts
-from refinefuse_napari._bridge import placement_of
 from refinefuse_napari._controller import Action
 from refinefuse_napari._cursor import shown_index, view_of
 from refinefuse_napari._place import by_landmarks
 from refinefuse_napari._results import show_alone
+from refinefuse_napari._snapshot import placement_of
 from refinefuse_napari._widgets import ActionButton, Fold
 
 if TYPE_CHECKING:

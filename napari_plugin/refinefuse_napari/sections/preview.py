@@ -9,10 +9,10 @@ from refinefuse_med.errors import CancelledError, RefineFuseError
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._controller import Action
 from refinefuse_napari._cursor import shown_index, view_of
+from refinefuse_napari._outcome import Outcome
 from refinefuse_napari._preview import Previewer, plane_across
 from refinefuse_napari._results import drop_views
 from refinefuse_napari._widgets import ActionButton
-from refinefuse_napari._work import Outcome
 from refinefuse_napari._worker import Latest
 
 if TYPE_CHECKING:
