@@ -6,8 +6,10 @@
 The first works on the sample study as a user does, and prints for each step its duration and the
 longest time for which the window did not answer (a timer of 5 ms that came late). What held it up
 is told from the stack of the main thread at that time: our own code; napari, called by us (a layer
-is added, say); napari by itself; or nothing in Python, such as drawing. Steps of napari
-alone, on layers of the same size, stand below for comparison.
+is added, say); napari by itself; or nothing in Python, such as drawing. How much of that time the
+main thread was computing is told too: where others use the machine, that is what can be compared.
+Before them stand steps of napari alone, with arrays of the same size and a dock of as many widgets,
+in a process of its own that never loads the plugin.
 
 The second measures memory: what the process holds, and its peak, in GB and in bytes for a voxel
 of a CT of that size, from its file to the export. With `--machine` the panel is told that the
@@ -21,6 +23,8 @@ import argparse
 import atexit
 import gc
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 import traceback
@@ -33,7 +37,7 @@ import numpy as np
 
 BEAT_MS = 5
 LATE_S = 0.02
-ROW = "{:<34}{:>9}{:>12}   {}"
+ROW = "{:<38}{:>9}{:>12}{:>9}   {}"
 
 
 class Heart:
@@ -46,8 +50,8 @@ class Heart:
     def __init__(self) -> None:
         from qtpy.QtCore import Qt, QTimer
 
-        self.last = time.perf_counter()
-        self.gaps: list[tuple[float, str]] = []
+        self.last, self._worked = time.perf_counter(), time.thread_time()
+        self.gaps: list[tuple[float, float, str]] = []
         self._seen = ""
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
@@ -63,11 +67,11 @@ class Heart:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _beat(self) -> None:
-        now = time.perf_counter()
+        now, worked = time.perf_counter(), time.thread_time()
         gap = now - self.last
         if gap > LATE_S:
-            self.gaps.append((gap, self._seen))
-        self._seen, self.last = "", now
+            self.gaps.append((gap, worked - self._worked, self._seen))
+        self._seen, self.last, self._worked = "", now, worked
 
     def _look(self, _: int, frame: FrameType | None) -> None:
         if time.perf_counter() - self.last > LATE_S:
@@ -76,11 +80,11 @@ class Heart:
     def begin(self) -> None:
         """Forget what was late so far."""
         self.gaps.clear()
-        self.last = time.perf_counter()
+        self.last, self._worked = time.perf_counter(), time.thread_time()
 
-    def worst(self) -> tuple[float, str]:
-        """The longest time without a beat, and what it was at."""
-        return max(self.gaps, default=(0.0, ""))
+    def worst(self) -> tuple[float, float, str]:
+        """The longest time without a beat, how much of it was computing, and what it was at."""
+        return max(self.gaps, default=(0.0, 0.0, ""))
 
 
 def _who(frame: FrameType | None) -> str:
@@ -134,22 +138,23 @@ class Bench:
     @contextmanager
     def step(self, name: str):
         """Time what is done within, until the work that it began has ended."""
-        from refinefuse_napari._controller import State
-
         gc.collect()
         live(0.3)
         self.heart.begin()
         started = time.perf_counter()
         yield
         if self.panel is not None:
+            from refinefuse_napari._controller import State
+
             state = self.panel.session.controller
             until(lambda: state.state is not State.RUNNING)
             if state.state is State.FAILED:
                 raise SystemExit(f"{name}: {self.panel.said.text()}")
         seconds = time.perf_counter() - started
         live(0.3)
-        gap, who = self.heart.worst()
-        print(ROW.format(name, f"{seconds:.2f}", f"{1000 * gap:.0f}", who), flush=True)
+        gap, worked, who = self.heart.worst()
+        figures = f"{seconds:.2f}", f"{1000 * gap:.0f}", f"{1000 * worked:.0f}"
+        print(ROW.format(name, *figures, who), flush=True)
 
     def open_panel(self) -> None:
         """Open the panel, and wait for what it does in the beginning."""
@@ -167,7 +172,8 @@ def windows(folder: Path) -> None:
     from refinefuse_med.sample import make_sample
 
     make_sample(folder / "sample", dicom=True)
-    print(ROW.format("step", "seconds", "blocked ms", "by"))
+    print(ROW.format("step", "seconds", "blocked ms", "CPU ms", "by"), flush=True)
+    subprocess.run([sys.executable, __file__, "--napari-alone"], check=True)
     bench = Bench()
     viewer = bench.viewer
     bench.open_panel()
@@ -210,12 +216,29 @@ def windows(folder: Path) -> None:
             viewer.cursor.position = mr.data_to_world((80, 20 + 2 * step, 60))
             panel.readout.cursor_moved(viewer)
             live(0.005)
-    data = [np.array(layer.data) for layer in viewer.layers[:2]]
-    picture = np.array(viewer.layers[-1].data)
-    viewer.layers.clear()
-    bench.panel = None
-    with bench.step("napari alone: add a scan"):
-        viewer.add_image(data[0], contrast_limits=(0, 100))
+    viewer.close()
+
+
+def napari_alone() -> None:
+    """What of the same work napari does by itself."""
+    from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QWidget
+
+    bench, rng = Bench(), np.random.default_rng(0)
+    viewer = bench.viewer
+    with bench.step("napari alone: dock 90 widgets"):
+        widget = QWidget()
+        form = QFormLayout(widget)
+        for number in range(45):
+            form.addRow(QLabel(f"label {number}"), QPushButton(f"button {number}"))
+        viewer.window.add_dock_widget(widget)
+        bench.app.processEvents()
+    # As large as the MR and the PET of the sample.
+    mr, pet = (rng.random(shape, np.float32) for shape in ((104, 196, 148), (58, 116, 96)))
+    with bench.step("napari alone: add the first scan"):
+        viewer.add_image(mr, contrast_limits=(0, 1))
+    with bench.step("napari alone: add another scan"):
+        viewer.add_image(pet, contrast_limits=(0, 1))
+    picture = np.repeat((255 * mr).astype(np.uint8)[..., None], 3, axis=-1)
     with bench.step("napari alone: add a picture"):
         viewer.add_image(picture, rgb=True)
     with bench.step("napari alone: go through slices"):
@@ -336,7 +359,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--memory", type=int, nargs=3, metavar=("I", "J", "K"))
     parser.add_argument("--machine", type=float, metavar="GB")
+    parser.add_argument("--napari-alone", action="store_true")
     arguments = parser.parse_args()
+    if arguments.napari_alone:
+        napari_alone()
+        return
     with tempfile.TemporaryDirectory() as folder:
         if arguments.memory:
             memory(Path(folder), tuple(arguments.memory), arguments.machine)

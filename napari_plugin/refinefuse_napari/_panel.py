@@ -23,7 +23,7 @@ from refinefuse_napari._keys import bind_keys
 from refinefuse_napari._labels import Note
 from refinefuse_napari._session import Session
 from refinefuse_napari._settings import read_settings
-from refinefuse_napari._widgets import Section, button, row
+from refinefuse_napari._widgets import Fold, Section, button, row
 from refinefuse_napari.sections.align import Align
 from refinefuse_napari.sections.check import Check
 from refinefuse_napari.sections.export import Export
@@ -161,7 +161,10 @@ class FusionPanel(QWidget):
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setWidget(steps)
-        # Wide enough for the widest row in whatever font and scale: it never scrolls sideways.
+        # Wide enough for the widest row in whatever font and scale, those that are folded away
+        # too: it never scrolls sideways.
+        for fold in steps.findChildren(Fold):
+            fold.setMinimumWidth(fold.body.minimumSizeHint().width())
         bar = scroll.verticalScrollBar().sizeHint().width()
         scroll.setMinimumWidth(steps.minimumSizeHint().width() + bar)
         layout = QVBoxLayout(self)

@@ -153,13 +153,13 @@ def bring_forward(
     look_at(viewer, fresh)
 
 
-def show_alone(viewer: ViewerModel, image: Image) -> None:
-    """Show an image, and no other."""
-    from napari.layers import Image
+def show_alone(viewer: ViewerModel, image: Image, points: Layer) -> None:
+    """Show an image and the points on it, and none other."""
+    from napari.layers import Image, Points
 
     for layer in viewer.layers:
-        if isinstance(layer, Image):
-            _set_visible(layer, layer is image)
+        if isinstance(layer, (Image, Points)):
+            _set_visible(layer, layer in (image, points))
     look_at(viewer, image)
 
 

@@ -184,7 +184,9 @@ def test_landmarks_are_set_by_clicks_where_the_view_shows_the_scan(viewer, panel
     for points, scan in ((fixed, "MR"), (moving, "PT"), (fixed, "MR")):
         viewer.layers.selection.active = points
         assert points.mode == "add"
-        assert [x.name[:2] for x in viewer.layers[:-2] if x.visible] == [scan]
+        seen = [layer.name for layer in viewer.layers if layer.visible]
+        assert [name.split()[0] for name in seen] == [scan, "landmarks"]
+        assert seen[1] == points.name
     assert not panel.align.landmarks.align.button.isEnabled()
     mr = panel.session.anatomical
     viewer.dims.set_point(0, mr.data_to_world((15, 25, 22))[0])

@@ -13,7 +13,7 @@ pytest.importorskip("pytestqt")
 
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QLabel
+from qtpy.QtWidgets import QApplication, QLabel, QScrollArea
 
 from refinefuse_med.errors import InputError
 from refinefuse_napari import _texts as texts
@@ -392,3 +392,5 @@ def test_no_line_of_a_text_is_cut_off(viewer, panel, press, qtbot):
         return [x.text() for x in notes if x.height() < x.heightForWidth(x.width())]
 
     qtbot.waitUntil(lambda: not cut(), timeout=5000)
+    sideways = panel.findChild(QScrollArea).horizontalScrollBar()
+    assert sideways.maximum() == 0

@@ -107,7 +107,7 @@ class Fuse(Section):
             lambda: set_model(Path(self.weights.text()) if self.weights.text().strip() else None)
         )
         more.form.addRow("Weights", self.weights)
-        self.force = QCheckBox("go on, though judged failed")
+        self.force = QCheckBox("though judged failed")
         self.force.setToolTip(texts.TIPS["force"])
         self.force.toggled.connect(
             lambda on: self._session.option("registration", "force", bool(on))

@@ -85,12 +85,12 @@ class Landmarks(Fold):
         session.viewer.layers.selection.active = self.boxes["anatomical"].currentData()
 
     def _show_scan(self, event: Any) -> None:
-        """Show the scan that the points layer selected is of, and that alone, to be clicked in."""
+        """Show the points layer selected and its scan alone, to be clicked in."""
         points, viewer = event.value, self._session.viewer
         of = None if points is None else points.metadata.get(_LANDMARKS_OF)
         scan = next((x for x in viewer.layers if str(x.unique_id) == of), None)
         if scan is not None:
-            show_alone(viewer, scan)
+            show_alone(viewer, scan, points)
             points.mode = "add"
 
     def run(self) -> None:
