@@ -83,11 +83,14 @@ def test_background_is_black(result, head_pair):
     assert int(result.fused.as_tensor()[:, air.as_tensor()].max()) <= 1
 
 
-def test_outside_the_field_of_view_the_anatomy_stands_alone(head_pair):
+@pytest.mark.parametrize("window", ["auto", (-5.0, 10.0)], ids=["auto", "zero is not black"])
+def test_outside_the_field_of_view_the_anatomy_stands_alone(head_pair, window):
     mr, pt = head_pair
     cut = make_volume(pt.as_tensor()[..., 12:20], _shifted(affine_ras(pt), 12), modality="PT")
-    made = fuse_pair(mr, cut, FusionConfig(registration=AS_IS))
+    colours = ColourConfig(functional_window=window)
+    made = fuse_pair(mr, cut, FusionConfig(registration=AS_IS, colour=colours))
     outside = ~made.field_of_view
+    assert int(made.shown.rgb[:, outside].max()) == 0
     grey = colour.apply_window(mr.as_tensor()[0], made.picture.windows["anatomical"])
     fused = made.fused.as_tensor()[:, outside]
     assert torch.equal(fused, (grey[outside] * 255).round().to(torch.uint8).expand(3, -1))
