@@ -9,8 +9,8 @@ from pydicom import dcmread
 
 from refinefuse_med.io import load_volume
 from refinefuse_med.sample import make_sample
-from refinefuse_med.transforms import ColourFunctional, DicomWriter
-from refinefuse_med.volume import grid_of, like, source_of
+from refinefuse_med.transforms import ColourFunctional, CoRegister, DicomWriter
+from refinefuse_med.volume import grid_of, like, source_of, with_frame_of_reference
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,17 @@ def test_a_picture_goes_back_to_the_grid_it_was_loaded_on(study, picture, tmp_pa
     np.testing.assert_allclose(last.ImagePositionPatient, place[:3], atol=1e-3)
     apart = last.pixel_array.astype(int) - picture[..., -1].permute(2, 1, 0).numpy()
     assert np.abs(apart).mean() < 12
+
+
+def test_what_was_registered_is_written_in_the_frame_of_reference_of_fixed(study, tmp_path):
+    fixed = with_frame_of_reference(like(study, study.as_tensor()), "1.2.3")
+    moved = CoRegister("none")(fixed, study).registered
+    SaveImage(tmp_path, output_ext=".dcm", separate_folder=False, print_log=False)(
+        ColourFunctional("hot_iron")(moved)
+    )
+    header = dcmread(next(tmp_path.rglob("*.dcm")), stop_before_pixels=True)
+    assert header.FrameOfReferenceUID == "1.2.3"
+    assert header.StudyInstanceUID == source_of(study).datasets[0].StudyInstanceUID
 
 
 def test_an_existing_series_is_kept_unless_told_otherwise(picture, tmp_path):

@@ -111,7 +111,7 @@ def derive_study(
     source : SourceHeader
         Of the anatomical volume.
     volume : MetaTensor
-        A volume on the anatomical grid; names the frame of reference where `source` does not.
+        A volume on the grid that is written; names the frame of reference, or `source` does.
     seed : str, optional
         What the new UIDs are made from: the same seed, the same UIDs. Random ones without.
     deidentified : bool
@@ -139,9 +139,11 @@ def derive_study(
         study.Laterality = None  # empty says that it is not known
     if not study.get("StudyInstanceUID"):
         study.StudyInstanceUID = new_uid(seed, "study")
-    if not study.get("FrameOfReferenceUID"):
-        known = get_meta(volume, Keys.FRAME_OF_REFERENCE_UID)
-        study.FrameOfReferenceUID = known or new_uid(seed, "frame of reference")
+    # That of the volume goes first: what was registered lies in another than its headers say.
+    if known := get_meta(volume, Keys.FRAME_OF_REFERENCE_UID):
+        study.FrameOfReferenceUID = known
+    elif not study.get("FrameOfReferenceUID"):
+        study.FrameOfReferenceUID = new_uid(seed, "frame of reference")
     study.SeriesInstanceUID = new_uid(seed, "series")
     if deidentified:
         _note_deidentification(study)
