@@ -18,7 +18,7 @@ from pydicom.tag import Tag
 
 from refinefuse_med.io.elements import numbers
 from refinefuse_med.io.objects.codes import code_item
-from refinefuse_med.volume import Grid, SourceHeader
+from refinefuse_med.volume import ORTHOGONALITY_TOLERANCE, Grid, SourceHeader
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -136,19 +136,16 @@ def source_images(
     matrix_fixed_to_moving_lps : array, shape (4, 4), optional
         Maps points of `grid` to points of the functional scan, LPS mm.
     """
-    slices = grid.shape[2]
-    still = [_source(h, preserved="YES") for h in anatomical.datasets if can_be_referred_to(h)]
-    if len(still) not in (1, slices):
-        still = []  # which lies where is not known
+    own = [header for header in anatomical.datasets if can_be_referred_to(header)]
+    beside = _beside(grid, own)
+    still = [_source(header, preserved="YES") for header in own]
     named = [n for n, header in enumerate(functional.datasets) if can_be_referred_to(header)]
     moved = [_source(functional.datasets[n], preserved="NO") for n in named]
     touched = _touched(grid, functional, matrix_fixed_to_moving_lps)[:, named]
     first = len(still)
     of_slice = tuple(
-        np.append(
-            [k if first == slices else 0] if first else [], first + np.flatnonzero(row)
-        ).astype(np.intp)
-        for k, row in enumerate(touched)
+        np.append([] if same is None else [same], first + np.flatnonzero(row)).astype(np.intp)
+        for same, row in zip(beside, touched, strict=True)
     )
     return Sources((*still, *moved), of_slice, first)
 
@@ -167,6 +164,31 @@ def _source(header: Dataset, *, preserved: str) -> Dataset:
     purpose = codes.DCM.SourceImageForImageProcessingOperation
     item.PurposeOfReferenceCodeSequence = [code_item(purpose)]
     return item
+
+
+def _beside(grid: Grid, headers: Sequence[Dataset]) -> list[int | None]:
+    """Which header is of the slice at the same place, for each slice along K; None: none is.
+
+    A volume that was turned over since it was read, or registered, has its slices elsewhere.
+    """
+    slices = grid.shape[2]
+    if len(headers) == 1:  # of several frames
+        return [0] * slices
+    if len(headers) != slices:
+        return [None] * slices
+    positions = [numbers(header, "ImagePositionPatient") for header in headers]
+    directions = numbers(headers[0], "ImageOrientationPatient")
+    if len(directions) != 6 or any(len(position) != 3 for position in positions):
+        return list(range(slices))
+    normal = np.cross(directions[:3], directions[3:])
+    step = grid.affine_lps[:3, 2]
+    if abs(normal @ step) < (1 - ORTHOGONALITY_TOLERANCE) * np.linalg.norm(step):
+        return [None] * slices
+    heights = np.asarray(positions) @ normal
+    places = grid.affine_lps[:3, 3] @ normal + np.arange(slices) * (step @ normal)
+    apart = np.abs(places[:, None] - heights)
+    reach = np.abs(np.diff(np.sort(heights))).max() / 2 + _MARGIN_MM
+    return [int(row.argmin()) if row.min() <= reach else None for row in apart]
 
 
 def _touched(grid: Grid, source: SourceHeader, matrix: ArrayLike | None) -> NDArray[np.bool_]:

@@ -44,6 +44,24 @@ def test_each_slice_names_the_functional_slices_it_lies_between():
     }
 
 
+def test_a_slice_names_the_one_at_its_place_whichever_way_the_slices_run():
+    anatomical = mr_source(FINE)
+    over = Grid(FINE.shape, FINE.affine_ras @ np.diag([1.0, 1, -1, 1]))
+    over.affine_ras[:3, 3] += FINE.affine_ras[:3, 2] * (FINE.shape[2] - 1)
+    sources = source_images(over, anatomical, NIFTI, None)
+    assert [_uids(sources[k])[0] for k in range(12)] == _of(anatomical)[::-1]
+
+
+def test_a_volume_on_another_grid_claims_no_slice_of_its_own_series(oblique):
+    anatomical = mr_source(FINE)
+    turned = Grid(FINE.shape, oblique)
+    assert not any(source_images(turned, anatomical, NIFTI, None)[k] for k in range(12))
+    far = Grid(FINE.shape, FINE.affine_ras + np.outer((0, 0, 1, 0), (0, 0, 0, 9.0)))
+    sources = source_images(far, anatomical, NIFTI, None)
+    assert _uids(sources[2]) == _of(anatomical)[11:]
+    assert not _uids(sources[3])
+
+
 def test_the_transform_is_what_says_where_the_slices_lie():
     moving = pet_source(COARSE)
     up = np.eye(4)
