@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,11 @@ def export(out: Path, size: tuple[int, int], model: Path | None, **options: Any)
     start_logging(options)
     if out.exists():
         raise OutputError("exists already", where=out, hint="remove it, or name another file")
+    # Before the export, which takes its time.
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise OutputError(
+            "no folder that can be written", where=out.parent, hint="make it, or write elsewhere"
+        )
 
     from refinefuse_med.io import atomic_file
     from refinefuse_med.network import RefineFuse

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -59,24 +61,18 @@ def export_onnx(model: RefineFuse, path: str | Path, size: tuple[int, int]) -> f
     # Two samples: torch takes a batch of one for a constant.
     pictures = tuple(torch.rand(2, 2, 1, *size, generator=torch.Generator().manual_seed(0)))
     batch = {0: torch.export.Dim("batch")}
-    exporter_log = logging.getLogger("torch.onnx")
-    level = exporter_log.level
-    exporter_log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # Its own deprecations, and a remark that both inputs share the batch: they do.
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                model,
-                pictures,
-                dynamo=True,
-                input_names=INPUTS,
-                output_names=["fused"],
-                dynamic_shapes=(batch, batch),
-                verbose=False,
-            )
-    finally:
-        exporter_log.setLevel(level)
+    with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript"):
+        # Its own deprecations, and a remark that both inputs share the batch: they do.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            model,
+            pictures,
+            dynamo=True,
+            input_names=INPUTS,
+            output_names=["fused"],
+            dynamic_shapes=(batch, batch),
+            verbose=False,
+        )
     assert program is not None
     program.save(str(path))
 
@@ -92,3 +88,16 @@ def export_onnx(model: RefineFuse, path: str | Path, size: tuple[int, int]) -> f
             hint="use the versions of constraints.txt",
         )
     return apart
+
+
+@contextmanager
+def _quiet(*loggers: str) -> Iterator[None]:
+    """Errors alone of these loggers: what they could not simplify concerns nobody here."""
+    levels = {log: log.level for log in map(logging.getLogger, loggers)}
+    for log in levels:
+        log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for log, level in levels.items():
+            log.setLevel(level)

@@ -36,8 +36,15 @@ def test_the_command_writes_the_shipped_network_and_overwrites_nothing(tmp_path:
     arguments = [str(tmp_path / "refinefuse.onnx"), "--size", "48", "64"]
     result = CliRunner().invoke(export, arguments, catch_exceptions=False)
     assert result.exit_code == 0
+    assert result.stderr.splitlines()[1:] == [], "the exporter's own remarks are kept back"
     assert [p.name for p in tmp_path.iterdir()] == ["refinefuse.onnx"]
     with pytest.raises(OutputError, match="exists already"):
+        CliRunner().invoke(export, arguments, catch_exceptions=False)
+
+
+def test_a_folder_that_is_not_there_is_told_before_the_work(tmp_path: Path) -> None:
+    arguments = [str(tmp_path / "no" / "x.onnx"), "--model", "nowhere"]
+    with pytest.raises(OutputError, match=r"no: no folder that can be written; make it"):
         CliRunner().invoke(export, arguments, catch_exceptions=False)
 
 
