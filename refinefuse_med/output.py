@@ -34,7 +34,9 @@ _SHOWN: Final = {
 }
 
 
-_OF_DICOM: Final = ("multiframe", "quantitative", "colour_bar", "deterministic_uids")
+_OF_DICOM: Final = ("multiframe", "quantitative", "colour_bar")
+"""Options that are missed where no DICOM is written; of UIDs, which a batch always asks for, none
+are."""
 
 
 def formats_of(anatomical: MetaTensor, config: OutputConfig) -> tuple[OutputFormat, ...]:

@@ -88,6 +88,8 @@ def test_same_inputs_and_configuration_give_the_same_uids_on_request(result, hea
 
 def test_options_that_have_no_effect_are_told(head_pair, tmp_path):
     one = fuse_pair(*head_pair, FusionConfig(registration=RegistrationConfig(method="none")))
+    one.save(tmp_path / "as batches do", "nifti", deterministic_uids=True)
+    assert not any(warning.startswith("output: ") for warning in one.record["warnings"])
     one.save(tmp_path / "out", "nifti", multiframe=True, colour_bar=True)
     assert one.record["warnings"][-1] == (
         "output: no DICOM is written, so no --multiframe, --colour-bar"
