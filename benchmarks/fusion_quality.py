@@ -15,7 +15,7 @@ import click
 import numpy as np
 import torch
 from PIL import Image
-from rivals import RIVALS
+from rivals import RIVALS, with_local_contrast
 from tables import print_scores, print_table
 from torch import Tensor
 
@@ -64,7 +64,11 @@ def main(folder: Path, model: Path | None, stride: int) -> None:
     cases = info.manifest["training"]["recipe"]["data"]["validation_cases"]
     pairs = split_by_case(find_pairs(DataConfig(root=folder)), cases)[1][::stride]
     network = RefineFuse.from_pretrained(model)
-    methods: dict[str, Fuse] = {f"**{info.name}**": network, **RIVALS}
+    methods: dict[str, Fuse] = {
+        f"**{info.name}**": network,
+        **{f"local contrast {x:g}": with_local_contrast(network, x, 1.0) for x in (0.25, 0.5, 1.0)},
+        **RIVALS,
+    }
     print_scores({name: validate(fuse, pairs) for name, fuse in methods.items()}, pairs)
 
     ways: dict[str, tuple[Fuse, Recolour]] = {

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from refinefuse_med.engine.local_contrast import mix_local_contrast
+from refinefuse_med.network import RefineFuse
 from refinefuse_med.training.validation import Fuse, pixel_maximum
 
-__all__ = ["RIVALS", "laplacian_pyramid"]
+__all__ = ["RIVALS", "laplacian_pyramid", "with_local_contrast"]
 
 _LEVELS = 4
 
@@ -41,6 +43,17 @@ def _halve(x: Tensor) -> Tensor:
 
 def _double(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def with_local_contrast(network: RefineFuse, amount: float, pixel_mm: float) -> Fuse:
+    """Give the network with some of the local contrast of both, as ``--local-contrast`` has it."""
+
+    def fuse(anatomical: Tensor, functional: Tensor) -> Tensor:
+        _, parts = network.with_contribution(anatomical, functional)
+        mixed = mix_local_contrast(parts, anatomical, functional, amount, (pixel_mm, pixel_mm))
+        return mixed.sum(dim=1, keepdim=True)
+
+    return fuse
 
 
 RIVALS: dict[str, Fuse] = {

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from rivals import RIVALS
+from rivals import RIVALS, with_local_contrast
 from scipy import ndimage, special
 from tables import print_table
 from torch import Tensor
@@ -32,6 +32,9 @@ from refinefuse_med.registration import resample_to
 from refinefuse_med.sample import sample_truth, sample_volume
 from refinefuse_med.training.validation import Fuse
 from refinefuse_med.volume import affine_ras, grid_of, modality_of
+
+LOCAL_CONTRASTS = (0.5, 1.0)
+"""Of the network, as ``--local-contrast`` has it, beside the network alone."""
 
 REALISATIONS = 12
 CONTRASTS = (0.1, 0.2, 0.35, 0.5)
@@ -228,8 +231,13 @@ def main(model: Path | None, repeats: int, seed: int) -> None:
     """Measure on the shipped sample."""
     rivals = {name: RIVALS[name] for name in ("pixel maximum", "Laplacian pyramid", "mean")}
     network = RefineFuse.from_pretrained(model)
-    methods: dict[str, Fuse] = {f"**{weights_info(model).name}**": network, **rivals}
     pairs = [load_pair(name) for name in ("ct", "pet", "spect")]
+    methods: dict[str, Fuse] = {f"**{weights_info(model).name}**": network}
+    for amount in LOCAL_CONTRASTS:
+        methods[f"local contrast {amount:g}"] = with_local_contrast(
+            network, amount, pairs[0].spacing_mm
+        )
+    methods |= rivals
     lesions(pairs, methods, repeats, seed)
     volumes(pairs, methods)
 

@@ -80,6 +80,13 @@ class EngineConfig(_Config):
     batch_size: int = Field(
         0, ge=0, description="slices at a time; 0: chosen from the slice size and the free memory"
     )
+    local_contrast: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="how much of the local contrast of both scans is mixed into what the network"
+        " makes; 1: what one scan alone shows stands out as it does there",
+    )
     precision: Precision = Field(
         "auto",
         description="auto: float16 on CUDA where it is within 1/255 of float32, else float32",

@@ -149,6 +149,7 @@ def _write_dicom(
             colours=(picture.colours.cpu() * 255).round().byte().numpy() if coloured else None,
             palette=picture.colormap,
             functional_factor=functional_factor,
+            local_contrast=result.record["fusion"]["local_contrast"],
         ),
         contribution=result.functional_share if config.contribution else None,
         description=f"RefineFuse {'+'.join(_modalities(result))} (research use only)",

@@ -301,6 +301,7 @@ def fuse_pair(
             "model": weights["name"],
             "weights_sha256": weights["sha256"],
             "plane": config.engine.plane,
+            "local_contrast": config.engine.local_contrast,
             "device": str(picture.run.device),
             "precision": picture.run.precision,
             "slices": picture.run.slices,

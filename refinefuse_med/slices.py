@@ -109,6 +109,7 @@ def fuse_slices(
         "fusion": {
             "model": weights["name"],
             "weights_sha256": weights["sha256"],
+            "local_contrast": config.local_contrast,
             "device": str(engine.device),
             "slices": len(outputs),
             "seconds": round(perf_counter() - started, 3),

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from refinefuse_med.applying import apply_transform
-from refinefuse_med.config import FusionConfig, OutputConfig, RegistrationConfig
+from refinefuse_med.config import EngineConfig, FusionConfig, OutputConfig, RegistrationConfig
 from refinefuse_med.io import load_volume, write_nifti
 from refinefuse_med.output import save_applied, save_registration
 from refinefuse_med.pipeline import fuse_pair, register_pair
@@ -46,7 +46,8 @@ def test_a_json_file_beside_each_image_tells_its_units_and_how_it_was_made(resul
         assert told["RegistrationMethod"] == "none"
         assert not told["SkullStripped"]
     assert json.loads((out / "functional_registered.json").read_text())["Units"] == "SUVbw"
-    assert json.loads((out / "fused.json").read_text())["Palette"] == "hot_iron"
+    fused = json.loads((out / "fused.json").read_text())
+    assert (fused["Palette"], fused["LocalContrast"]) == ("hot_iron", 0)
 
 
 def test_contribution_is_the_share_of_the_functional_volume(result, tmp_path):
@@ -72,6 +73,17 @@ def test_options_choose_the_objects(result, tmp_path):
     fused = pydicom.dcmread(out / "dicom" / "fused.dcm")
     assert "palette hot_iron" in fused.DerivationDescription
     assert "SUVbw" in fused.DerivationDescription
+
+
+def test_what_was_mixed_in_is_told_by_record_and_header(head_pair, tmp_path):
+    config = FusionConfig(
+        registration=RegistrationConfig(method="none"), engine=EngineConfig(local_contrast=0.5)
+    )
+    mixed = fuse_pair(*head_pair, config)
+    assert mixed.record["fusion"]["local_contrast"] == 0.5
+    out = mixed.save(tmp_path / "out", "dicom", multiframe=True)
+    fused = pydicom.dcmread(out / "dicom" / "fused.dcm")
+    assert fused.DerivationDescription.endswith("palette hot_iron, local contrast 0.5")
 
 
 def test_same_inputs_and_configuration_give_the_same_uids_on_request(result, head_pair, tmp_path):

@@ -25,11 +25,16 @@ class FusionInferer(Inferer):
         Slices of volumes that the network sees.
     batch_size : int
         Slices at a time; 0: chosen from their size.
+    local_contrast : float
+        How much of the local contrast of both scans is mixed in, in [0, 1].
     """
 
-    def __init__(self, plane: Plane = "axial", batch_size: int = 0) -> None:
+    def __init__(
+        self, plane: Plane = "axial", batch_size: int = 0, local_contrast: float = 0.0
+    ) -> None:
         self.plane: Plane = plane
         self.batch_size = batch_size
+        self.local_contrast = local_contrast
 
     def __call__(
         self,
@@ -68,7 +73,10 @@ class FusionInferer(Inferer):
                 f"expected (B, 2, H, W) or (B, 2, I, J, K), found shape {tuple(inputs.shape)}"
             )
         config = EngineConfig(
-            plane=self.plane, batch_size=self.batch_size, device=_device_of(network)
+            plane=self.plane,
+            batch_size=self.batch_size,
+            local_contrast=self.local_contrast,
+            device=_device_of(network),
         )
         engine = Engine(network, config)
         plain = inputs.as_subclass(torch.Tensor)

@@ -12,6 +12,7 @@ from refinefuse_med.cli.options import (
     engine_config,
     if_exists_option,
     keep_option,
+    local_contrast_option,
     log,
     logging_options,
     model_option,
@@ -29,6 +30,7 @@ from refinefuse_med.cli.options import (
 @out_option
 @click.option("--luminance", is_flag=True, help="Write the fused luminance, in grey.")
 @keep_option("chroma")
+@local_contrast_option
 @device_option
 @model_option
 @if_exists_option

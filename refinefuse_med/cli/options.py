@@ -35,6 +35,7 @@ __all__ = [
     "if_exists_option",
     "keep_option",
     "key_option",
+    "local_contrast_option",
     "log",
     "logging_options",
     "method_option",
@@ -87,6 +88,15 @@ device_option = click.option(
 
 model_option = click.option(
     "--model", type=click.Path(path_type=Path), help="Weights file; the one in the package."
+)
+
+local_contrast_option = click.option(
+    "--local-contrast",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="How much of the local contrast of both scans is mixed into what the network makes."
+    " 1: what one scan alone shows, such as a lesion, stands out as it does there.",
 )
 
 key_option = click.option(
@@ -181,6 +191,7 @@ fusion_options = _stack(
         help="auto: hot_iron for PT and NM, none (a grey result) for CT.",
     ),
     keep_option("luminance"),
+    local_contrast_option,
     click.option(
         "--anatomical-window",
         default="auto",
@@ -272,7 +283,8 @@ def engine_config(options: dict[str, Any]) -> EngineConfig:
     """How the network is run."""
     from refinefuse_med import config
 
-    given = {name: options[name] for name in ("plane", "device", "model") if name in options}
+    names = ("plane", "device", "model", "local_contrast")
+    given = {name: options[name] for name in names if name in options}
     built: EngineConfig = _validated(lambda: config.EngineConfig(**given))
     return built
 

@@ -221,6 +221,7 @@ class Engine:
                 wanted=view.of(visible).any(-1).any(-1).cpu(),
                 view=view,
                 share=1 / len(planes),
+                pixel_mm=view.pixel_mm(affine_ras),
             )
             stacks.append(stack)
         cost = self._run(stacks, monitor)
@@ -261,7 +262,13 @@ class Engine:
 
     def _run(self, stacks: Sequence[Stack], monitor: Monitor) -> _Cost:
         started = perf_counter()
-        runner = SliceRunner(self.model, self.device, self.config.batch_size, self.config.precision)
+        runner = SliceRunner(
+            self.model,
+            self.device,
+            self.config.batch_size,
+            self.config.precision,
+            self.config.local_contrast,
+        )
         with reused_memory() if self.device == _CPU else nullcontext():
             slices = runner.run(stacks, monitor)
         return _Cost(

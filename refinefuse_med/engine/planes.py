@@ -19,6 +19,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from nibabel.affines import voxel_sizes
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import ArrayLike
 
@@ -53,6 +54,11 @@ class SliceView:
         """
         leading = volume.ndim - 3
         return volume.permute(*range(leading), *(leading + axis for axis in self.axes))
+
+    def pixel_mm(self, affine_ras: ArrayLike) -> tuple[float, float]:
+        """Distance of the rows and of the columns in a grid, in mm."""
+        _, row, column = (float(voxel_sizes(np.asarray(affine_ras))[axis]) for axis in self.axes)
+        return row, column
 
     def upright(self, pictures: torch.Tensor) -> torch.Tensor:
         """Flip rows and columns, of shape (..., rows, columns), to the display, or back again."""

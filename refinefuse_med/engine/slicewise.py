@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from refinefuse_med.engine.device import free_memory, release_memory
+from refinefuse_med.engine.local_contrast import mix_local_contrast
 from refinefuse_med.engine.planes import AS_THEY_ARE, SliceView
 from refinefuse_med.engine.precision import (
     HALF_DEVICES,
@@ -62,6 +63,8 @@ class Stack:
         How they lie; the tensors are not flipped, what the network sees is.
     share : float
         Weight of the results.
+    pixel_mm : tuple of float
+        Distance of rows and of columns; of pictures that do not say, 1 mm.
     """
 
     sources: tuple[torch.Tensor, torch.Tensor]
@@ -70,6 +73,7 @@ class Stack:
     wanted: torch.Tensor
     view: SliceView = AS_THEY_ARE
     share: float = 1.0
+    pixel_mm: tuple[float, float] = (1.0, 1.0)
 
     @property
     def pixels(self) -> int:
@@ -107,6 +111,8 @@ class SliceRunner:
         Slices at a time; 0: chosen from their size and from the free memory.
     precision : {"auto", "float32", "float16"}
         ``auto``: float16 where the device is fast in it.
+    local_contrast : float
+        How much of the local contrast of both sources is mixed in, in [0, 1].
     half : bool
         Whether float16 was used: asked for or fast, and exact enough on these slices.
     smallest_batch : int
@@ -118,6 +124,7 @@ class SliceRunner:
     device: torch.device
     batch_size: int = 0
     precision: Precision = "auto"
+    local_contrast: float = 0.0
     half: bool = False
     smallest_batch: int = 0
     warnings: list[str] = field(default_factory=list)
@@ -167,7 +174,7 @@ class SliceRunner:
 
         @torch.inference_mode()
         def run(batch: torch.Tensor) -> None:
-            stack.add(batch, self._forward(stack.take(batch), self.half, stack.view))
+            stack.add(batch, self._forward(stack.take(batch), self.half, stack))
 
         size, lane = self._size(stack), itertools.cycle(executors)
         begun: deque[tuple[torch.Tensor, Future[None]]] = deque()
@@ -205,7 +212,7 @@ class SliceRunner:
                 sent = ahead or transfers.send(stack.sources, queue[0])
                 ahead = transfers.send(stack.sources, queue[1]) if len(queue) > 1 else None
                 slices = transfers.receive(sent)
-                brought = transfers.bring(*self._forward(slices, self.half, stack.view))
+                brought = transfers.bring(*self._forward(slices, self.half, stack))
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -219,7 +226,8 @@ class SliceRunner:
             queue = deque(torch.cat(list(queue)).split(size))
             release_memory(self.device)
 
-    def _forward(self, sources: torch.Tensor, half: bool, view: SliceView) -> Results:
+    def _forward(self, sources: torch.Tensor, half: bool, stack: Stack) -> Results:
+        view = stack.view
         anatomical, functional = view.upright(sources).unsqueeze(2)
         kind = self.device.type
         # Without TF32, which keeps 10 bits of the mantissa, a GPU gives what the CPU gives. The
@@ -228,9 +236,14 @@ class SliceRunner:
         with (
             torch.inference_mode(),
             flags if kind == "cuda" else nullcontext(),
-            torch.autocast(kind, torch.float16) if half else nullcontext(),
         ):
-            fused, parts = self.model.with_contribution(anatomical, functional)
+            with torch.autocast(kind, torch.float16) if half else nullcontext():
+                fused, parts = self.model.with_contribution(anatomical, functional)
+            if self.local_contrast:
+                parts = mix_local_contrast(
+                    parts.float(), anatomical, functional, self.local_contrast, stack.pixel_mm
+                )
+                fused = parts.sum(dim=1, keepdim=True)
             return view.upright(fused[:, 0]), view.upright(parts.transpose(0, 1))
 
     def _half_will_do(self, stacks: Sequence[Stack]) -> bool:
@@ -243,8 +256,8 @@ class SliceRunner:
         probe = probe_of(stack.wanted).to(stack.fused.device)
         differences = [
             largest_difference(
-                lambda x: self._forward(x, False, stack.view),
-                lambda x: self._forward(x, True, stack.view),
+                lambda x: self._forward(x, False, stack),
+                lambda x: self._forward(x, True, stack),
                 stack.take(part).to(self.device),
             )
             for part in probe.split(self._size(stack))

@@ -72,6 +72,7 @@ def write_sidecar(
         }
         content["Model"] = fusion["model"]
         content["ModelSHA256"] = fusion["weights_sha256"]
+        content["LocalContrast"] = fusion["local_contrast"]
         content["Windows"] = fusion["windows"]
         content["Palette"] = fusion["colormap"]
     return write_json(content, path)

@@ -32,7 +32,13 @@ def by_fuse(files, tmp_path_factory):
     "options",
     [
         {"register": "none"},
-        {"register": "none", "plane": "coronal", "colormap": "pet", "keep": "chroma"},
+        {
+            "register": "none",
+            "plane": "coronal",
+            "colormap": "pet",
+            "keep": "chroma",
+            "local_contrast": 0.5,
+        },
         {"register": "none", "colormap": "none"},
     ],
     ids=["default", "coronal", "grey"],

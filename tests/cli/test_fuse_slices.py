@@ -84,3 +84,19 @@ def test_a_wrong_device_is_refused(pictures, weights, device, status):
     arguments = (pictures / "mri", pictures / "pet", "-o", out, "--model", weights.path)
     assert _run(*arguments, "--device", device) == status
     assert not out.exists()
+
+
+def test_local_contrast_is_mixed_in_and_told(pictures, weights, capsys):
+    paths = (pictures / "mri", pictures / "pet", "--model", weights.path, "--luminance", "--json")
+    made = []
+    for amount in ("0", "1"):
+        out = pictures / f"out{amount}"
+        assert _run(*paths, "-o", out, "--local-contrast", amount) == 0
+        told = json.loads(capsys.readouterr().out)["fusion"]["local_contrast"]
+        with Image.open(out / "1.png") as image:
+            made.append((told, np.asarray(image)))
+    (none, plain), (all_of_it, mixed) = made
+    assert (none, all_of_it) == (0, 1)
+    assert (plain != mixed).any()
+    assert _run(*paths, "-o", pictures / "no", "--local-contrast", "1.5") == 2
+    assert not (pictures / "no").exists()

@@ -82,6 +82,8 @@ class Shown:
         Its name.
     functional_factor : float
         From the values that the functional files' own rescale gives to the units of the window.
+    local_contrast : float
+        How much of the local contrast of both was mixed in, in [0, 1].
     """
 
     anatomical: tuple[float, float]
@@ -89,6 +91,7 @@ class Shown:
     colours: NDArray[np.uint8] | None = None
     palette: str = "none"
     functional_factor: float = 1.0
+    local_contrast: float = 0.0
 
 
 def write_dicom(
@@ -240,9 +243,10 @@ def _details(shown: Shown | None, units: str) -> str:
     if shown is None:
         return ""
     (a_low, a_high), (f_low, f_high) = shown.anatomical, shown.functional
+    mixed = f", local contrast {shown.local_contrast:g}" if shown.local_contrast else ""
     return (
         f"anatomical window {a_low:g} to {a_high:g}, functional window {f_low:g} to {f_high:g} "
-        f"{units}, palette {shown.palette}"
+        f"{units}, palette {shown.palette}{mixed}"
     )
 
 
