@@ -107,6 +107,10 @@ TIPS: Final = {
     "plane": "The slices that the network sees; triplanar is the mean of three planes.",
     "colormap": "auto: hot iron for PET and SPECT, none for CT.",
     "keep": "What is kept where a saturated colour leaves no room for the fused brightness.",
+    "local_contrast": (
+        "How much of the local contrast of both scans is mixed in. 100 %: what one scan alone "
+        "shows, such as a lesion, stands out as it does there."
+    ),
     "window": "Lowest and highest value shown, such as 0, 12; empty: chosen by the modality.",
     "device": "Where the network runs.",
     "weights": "A weights file; empty: the weights that come with the package.",

@@ -252,6 +252,21 @@ def test_the_preview_wants_the_view_of_its_plane(viewer, panel, press):
     assert panel.fuse.preview.button.isEnabled()
 
 
+def test_local_contrast_is_mixed_into_the_next_fusion(viewer, panel, press):
+    def fused():
+        press(panel.fuse.fuse)
+        return results(viewer)[-1].data.copy()
+
+    panel.fuse.plane.setCurrentText("axial")
+    plain = fused()
+    panel.fuse.local_contrast.setValue(100)
+    mixed = fused()
+    assert (mixed != plain).any()
+    assert panel.session.request().config.engine.local_contrast == 1
+    panel.fuse.local_contrast.setValue(0)
+    assert (fused() == plain).all()
+
+
 def test_nudging_moves_the_registered_layer_and_the_view_that_is_seen(viewer, panel, press, qtbot):
     press(panel.align.align)
     press(panel.check.compare["checkerboard"])

@@ -18,7 +18,7 @@ from refinefuse_napari._fusing import fuse
 from refinefuse_napari._labels import Note
 from refinefuse_napari._pair import facts_of
 from refinefuse_napari._results import VIEWS, drop_views
-from refinefuse_napari._widgets import ActionButton, Fold, Section, choice
+from refinefuse_napari._widgets import ActionButton, Fold, Section, choice, spin
 from refinefuse_napari.sections.preview import LivePreview
 
 if TYPE_CHECKING:
@@ -84,6 +84,11 @@ class Fuse(Section):
         self.colormap = choice(configs.ColourConfig, "colormap", set_colour("colormap"))
         self.form.addRow("Plane", self.plane)
         self.form.addRow("Palette", self.colormap)
+        self.local_contrast = spin(0, 100, 25, "%", texts.TIPS["local_contrast"])
+        self.local_contrast.setDecimals(0)
+        mix = set_engine("local_contrast")
+        self.local_contrast.valueChanged.connect(lambda percent: mix(percent / 100))
+        self.form.addRow("Local contrast", self.local_contrast)
 
         more = Fold("More")
         self.windows = {
