@@ -4,8 +4,8 @@
 
 Prints parameters, multiply-accumulates, slices a second of 256 x 256, peak memory, and ratios:
 to the machine's own rate of plain convolutions, to a network of the size of IFCNN (8.5 GMACs of
-3 x 3 and 7 x 7 convolutions), and of the contribution map to the fused picture alone. What is
-compared runs in turns; medians are printed.
+3 x 3 and 7 x 7 convolutions), and of the contribution map and of local contrast to the fused
+picture alone. What is compared runs in turns; medians are printed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import click
 import torch
+from rivals import with_local_contrast
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -85,9 +86,11 @@ def main(model: Path | None, device: str, threads: int, batch: int, rounds: int)
     a, f = torch.rand(2, batch, 1, SIDE, SIDE, device=place)
     wide = torch.rand(batch, 64, SIDE, SIDE, device=place).to(memory_format=torch.channels_last)
 
+    mixed = with_local_contrast(network, 1.0, 1.0)
     runs: dict[str, Callable[[], object]] = {
         "network": lambda: network(a, f),
         "with contribution": lambda: network.with_contribution(a, f),
+        "with local contrast": lambda: mixed(a, f),
     }
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     network(a, f)
@@ -117,6 +120,7 @@ def main(model: Path | None, device: str, threads: int, batch: int, rounds: int)
             f"{ratio('network', 'plain convolutions'):.2f}"
         ),
         "time with the contribution over without": f"{ratio('with contribution', 'network'):.3f}",
+        "time with local contrast over without": f"{ratio('with local contrast', 'network'):.3f}",
         "memory of the first batch, over weights and inputs": f"{peak:.0f} MB",
     }
     if place.type == "cuda":
