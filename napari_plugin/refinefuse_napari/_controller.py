@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from refinefuse_med.config import RegistrationConfig
-from refinefuse_med.errors import CancelledError, RefineFuseError, UsageError
+from refinefuse_med.errors import CancelledError, UsageError, told
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._outcome import Alignment, Fusion, Outcome, Scale
 from refinefuse_napari._pair import Word, judge
@@ -182,8 +182,7 @@ class Controller:
     def fail(self, error: Exception) -> None:
         """The work has ended in an error, or was stopped on request."""
         stopped = isinstance(error, CancelledError)
-        said = isinstance(error, RefineFuseError)
-        summary = str(error) if said else f"unexpected error: {type(error).__name__}: {error}"
+        summary = str(told(error, hint=texts.REPORT_IT))
         before = self.outcome or Outcome("")
         self.outcome = replace(before, summary=texts.STATES["cancelled"] if stopped else summary)
         self.error = None if stopped else error

@@ -8,15 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Layer
-from napari.utils.notifications import notification_manager, show_error, show_warning
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, Signal
 
-from refinefuse_med.errors import CancelledError, RefineFuseError, UsageError
+from refinefuse_med.errors import RefineFuseError, UsageError
 from refinefuse_napari import _results as results
 from refinefuse_napari import _texts as texts
 from refinefuse_napari._controller import Action, Controller
 from refinefuse_napari._estimate import Machine
 from refinefuse_napari._fusing import Models
+from refinefuse_napari._notices import notify
 from refinefuse_napari._opening import open_scans
 from refinefuse_napari._options import Options
 from refinefuse_napari._outcome import Outcome, Request
@@ -43,7 +44,6 @@ class Session(QObject):
         None until it is measured.
     details : str
         Of the last error, for a bug report.
-
     """
 
     changed = Signal()
@@ -104,7 +104,7 @@ class Session(QObject):
         try:
             self.controller.begin(action)
         except RefineFuseError as error:
-            show_error(str(error))
+            notify(error)
             return
         self.job.start(work)
 
@@ -121,14 +121,9 @@ class Session(QObject):
         self._measuring.cancel()
 
     def tell(self, error: Exception) -> None:
-        """Show an error of ours in one line, any other one whole."""
+        """Notify of an error, and keep its details for a bug report."""
         self.details = "".join(traceback.format_exception(error))
-        if isinstance(error, CancelledError):
-            return
-        if isinstance(error, RefineFuseError):
-            show_error(str(error))
-        else:
-            notification_manager.receive_error(type(error), error, error.__traceback__)
+        notify(error)
 
     def show(self, outcome: Outcome, *, asked: bool = False) -> Image | None:
         """Show the layer of an outcome; bring it forward where it is new, or was asked for."""

@@ -136,6 +136,7 @@ TIPS: Final = {
     "details": "Copy the details of the last error, for a bug report.",
 }
 
+REPORT_IT: Final = "copy the details for a bug report"
 LANDMARK_ERROR: Final = "registration error at the points {mean:.1f} mm, the worst {most:.1f} mm"
 NOT_JUDGED: Final = "placed by hand, and not judged yet"
 NO_VALUES: Final = "Values under the cursor are shown once the scans are aligned."

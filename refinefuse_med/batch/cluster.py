@@ -126,7 +126,6 @@ class Pool:
     """Workers at hand, by the Dask client that speaks to them."""
 
     client: Client
-    is_local: bool
 
     def workers(self) -> dict[str, dict[str, Any]]:
         """What the scheduler knows of each worker, by address."""
@@ -170,7 +169,7 @@ def open_pool(scheduler: str | None, sizing: Sizing) -> Iterator[Pool]:
         if scheduler is None:
             with _local_cluster(sizing) as cluster, Client(cluster) as client:
                 client.register_plugin(_guard(sizing))
-                yield Pool(client, True)
+                yield Pool(client)
             return
         try:
             client = Client(scheduler, timeout=_PATIENCE_S)
@@ -180,7 +179,7 @@ def open_pool(scheduler: str | None, sizing: Sizing) -> Iterator[Pool]:
             ) from error
         with client:
             _refuse_other_versions(client, scheduler)
-            yield Pool(client, False)
+            yield Pool(client)
 
 
 def end_second_run() -> None:

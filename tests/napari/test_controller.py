@@ -173,8 +173,14 @@ def test_the_state_follows_the_work(controller):
         State.RUNNING,
         State.FAILED,
     ]
-    assert controller.outcome.summary == "unexpected error: ValueError: broken"
+    assert controller.outcome.summary == f"unexpected ValueError: broken; {texts.REPORT_IT}"
     assert isinstance(controller.error, ValueError)
+
+
+def test_full_memory_is_told_with_what_to_do(controller):
+    controller.begin(Action.ALIGN)
+    controller.fail(MemoryError())
+    assert controller.outcome.summary.startswith("not enough memory; close other programs")
 
 
 def test_work_that_failed_leaves_the_alignment_as_it_was(controller, request_):
