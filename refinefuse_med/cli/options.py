@@ -75,7 +75,7 @@ if_exists_option = click.option(
     type=click.Choice(["fail", "skip", "overwrite"]),
     default="fail",
     show_default=True,
-    help="What to do where OUT is there already.",
+    help="What to do where OUT is there already; overwrite replaces the whole folder.",
 )
 
 device_option = click.option(

@@ -58,6 +58,8 @@ def test_a_pair_that_the_device_has_no_room_for_is_recorded_with_what_to_do(
 ):
     full = _Full()
     monkeypatch.setattr(task, "_model", lambda _: full)
+    # Threads that run slices side by side would each try.
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     mr, pt = (
         Scan(files[r], None, m, (1, 1, 1)) for r, m in (("anatomical", "MR"), ("functional", "PT"))
     )
