@@ -21,7 +21,6 @@ from refinefuse_med.volume import (
     get_meta,
     grid_of,
     source_of,
-    with_frame_of_reference,
 )
 
 __all__ = ["AppliedTransform", "apply_transform", "is_label_map"]
@@ -114,6 +113,7 @@ def apply_transform(
             volume,
             grid_of(fixed),
             transform,
+            frame_of_reference_uid=get_meta(fixed, Keys.FRAME_OF_REFERENCE_UID),
             interpolation="nearest" if label else "linear",
             monitor=monitor,
         )
@@ -123,7 +123,6 @@ def apply_transform(
                 where=where,
                 hint="check that the transform is of these scans, and maps fixed to moving",
             )
-        with_frame_of_reference(brought, get_meta(fixed, Keys.FRAME_OF_REFERENCE_UID))
         made.append(_whole(brought) if label else brought)
         entries.append(
             {

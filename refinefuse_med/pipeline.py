@@ -47,7 +47,6 @@ from refinefuse_med.volume import (
     modality_of,
     require_scalar,
     source_of,
-    with_frame_of_reference,
 )
 
 __all__ = [
@@ -68,10 +67,6 @@ __all__ = [
 _IDENTITY: Final = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
 
 _ROLES: Final = ("anatomical", "functional")
-
-_FUNCTIONAL: Final = ("PT", "NM")
-_ANATOMICAL: Final = ("MR", "CT")
-"""The former are no anatomy for the latter."""
 
 
 def register_pair(
@@ -107,9 +102,12 @@ def register_pair(
         fixed, moving, config, monitor, start_fixed_to_moving_lps=start_fixed_to_moving_lps
     )
     registered, seen = registration.resample_to(
-        moving, grid_of(fixed), aligned.fixed_to_moving, monitor=monitor
+        moving,
+        grid_of(fixed),
+        aligned.fixed_to_moving,
+        frame_of_reference_uid=get_meta(fixed, Keys.FRAME_OF_REFERENCE_UID),
+        monitor=monitor,
     )
-    with_frame_of_reference(registered, get_meta(fixed, Keys.FRAME_OF_REFERENCE_UID))
     record = {
         "schema": RESULT_SCHEMA,
         "version": __version__,
@@ -344,7 +342,7 @@ def _shares(contribution: torch.Tensor) -> dict[str, float]:
 
 
 def _swapped(anatomical: str, functional: str) -> list[str]:
-    if anatomical in _FUNCTIONAL and functional in _ANATOMICAL:
+    if anatomical in colour.UPTAKE_MODALITIES and functional in ("MR", "CT"):
         return [f"{anatomical} was given as the anatomy and {functional} as the function: swapped?"]
     return []
 

@@ -20,10 +20,11 @@ from refinefuse_med.colour.palettes import (
     palette,
     resolve_colormap,
 )
-from refinefuse_med.colour.windows import Role, apply_window, auto_window
+from refinefuse_med.colour.windows import UPTAKE_MODALITIES, Role, apply_window, auto_window
 
 __all__ = [
     "PALETTES",
+    "UPTAKE_MODALITIES",
     "Role",
     "apply_window",
     "auto_window",

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float32]
 
-__all__ = ["ANATOMY_WHITE", "BONE_HU", "SOFT_TISSUE_HU", "Role", "apply_window", "auto_window"]
+__all__ = [
+    "ANATOMY_WHITE",
+    "BONE_HU",
+    "SOFT_TISSUE_HU",
+    "UPTAKE_MODALITIES",
+    "Role",
+    "apply_window",
+    "auto_window",
+]
 
 Role = Literal["anatomical", "functional"]
 
@@ -30,7 +38,9 @@ ANATOMY_WHITE: Final = 0.8
 """Level at which the brightest tissue of an anatomical MR is shown. On white there is no room
 for a colour, nor for an uptake or a bone that is brighter than the tissue around it."""
 
-_UPTAKE_MODALITIES: Final = frozenset({"PT", "NM"})
+UPTAKE_MODALITIES: Final = frozenset({"PT", "NM"})
+"""What shows uptake, and is no anatomy for MR or CT."""
+
 _WHITE_PERCENTILE: Final = 99.5
 _BOTTOM_PERCENTILE: Final = 0.1
 _AIR_FRACTION: Final = 0.1
@@ -77,7 +87,7 @@ def auto_window(
         return BONE_HU if role == "functional" else SOFT_TISSUE_HU
     values = _sample(volume, mask)
     high = _white(values)
-    if modality in _UPTAKE_MODALITIES:
+    if modality in UPTAKE_MODALITIES:
         return (0.0, high) if high > 0 else (0.0, 1.0)
     low = _air(values, high)
     span = (high - low) / (ANATOMY_WHITE if role == "anatomical" else 1.0)

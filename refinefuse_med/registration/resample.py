@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 
 from refinefuse_med.progress import SILENT, Monitor, run_filter
 from refinefuse_med.registration.pose import Matrix
-from refinefuse_med.volume import Grid, grid_of, like, to_sitk
+from refinefuse_med.volume import Grid, grid_of, like, to_sitk, with_frame_of_reference
 
 __all__ = ["Interpolation", "composite", "field_of_view", "resample_to"]
 
@@ -26,6 +26,7 @@ def resample_to(
     grid: Grid,
     fixed_to_moving: Matrix | sitk.Transform,
     *,
+    frame_of_reference_uid: str | None = None,
     interpolation: Interpolation = "linear",
     monitor: Monitor = SILENT,
 ) -> tuple[MetaTensor, torch.Tensor]:
@@ -42,6 +43,8 @@ def resample_to(
         The fixed grid.
     fixed_to_moving : array, shape (4, 4), or SimpleITK.Transform
         Maps LPS mm points of fixed to moving, as ITK transforms do.
+    frame_of_reference_uid : str, optional
+        That of the fixed grid, in which the result lies; None: not known.
     interpolation : {"linear", "nearest"}
     monitor : Monitor
         Asked whether to go on.
@@ -49,8 +52,8 @@ def resample_to(
     Returns
     -------
     resampled : MetaTensor, shape (C, *grid.shape)
-        In moving's units, with moving's metadata. Outside the field of view: moving's
-        minimum where that is negative (air, in CT), else 0.
+        In moving's units, with moving's metadata but for the frame of reference. Outside the
+        field of view: moving's minimum where that is negative (air, in CT), else 0.
     field_of_view : torch.Tensor, shape grid.shape, bool
         See `field_of_view`.
 
@@ -82,7 +85,8 @@ def resample_to(
     data = _to_tensor(run_filter(resampler, image, monitor))
     inside = ~data[0].isnan() if matrix is None else field_of_view(grid, grid_of(moving), matrix)
     data[:, ~inside] = outside
-    return like(moving, data if is_real else data.round().to(moving.dtype), grid), inside
+    resampled = like(moving, data if is_real else data.round().to(moving.dtype), grid)
+    return with_frame_of_reference(resampled, frame_of_reference_uid), inside
 
 
 def _to_tensor(image: sitk.Image) -> torch.Tensor:

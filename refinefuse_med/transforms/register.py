@@ -25,7 +25,6 @@ from refinefuse_med.volume import (
     get_meta,
     grid_of,
     like,
-    with_frame_of_reference,
 )
 
 __all__ = ["CoRegister", "CoRegisterD", "CoRegisterDict", "CoRegisterd"]
@@ -116,9 +115,9 @@ class CoRegister(InvertibleTransform):
             plain,
             grid,
             moving_to_fixed,
+            frame_of_reference_uid=info["frame_of_reference_uid"],
             interpolation="nearest" if is_label or info["mode"] == "nearest" else "linear",
         )
-        with_frame_of_reference(restored, info["frame_of_reference_uid"])
         return with_history_of(data, restored.to(data.dtype))
 
 

@@ -7,7 +7,7 @@ import torch
 from refinefuse_med.errors import GeometryError
 from refinefuse_med.grid import LPS_FROM_RAS, Grid
 from refinefuse_med.registration import field_of_view, resample_to
-from refinefuse_med.volume import make_volume
+from refinefuse_med.volume import Keys, get_meta, make_volume
 
 from .conftest import pose
 
@@ -89,6 +89,14 @@ def test_the_same_grid_and_the_identity_change_nothing(oblique: np.ndarray):
     result, inside = resample_to(make_volume(data, oblique), Grid((9, 8, 7), oblique), np.eye(4))
     assert inside.all()
     assert torch.allclose(result.as_tensor(), data, atol=1e-5)
+
+
+@pytest.mark.parametrize("frame", ["1.2.3", None])
+def test_the_result_lies_in_the_frame_that_is_named_and_never_in_movings(moving_affine, frame):
+    moving = make_volume(torch.ones(29, 23, 7), moving_affine, frame_of_reference_uid="1.9")
+    result, _ = resample_to(moving, FIXED, TRUTH, frame_of_reference_uid=frame)
+    assert get_meta(result, Keys.FRAME_OF_REFERENCE_UID) == frame
+    assert get_meta(moving, Keys.FRAME_OF_REFERENCE_UID) == "1.9"
 
 
 def test_a_sheared_grid_is_refused(oblique: np.ndarray):
