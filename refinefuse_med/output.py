@@ -229,12 +229,9 @@ def save_applied(
     """
 
     def write(folder: Path) -> dict[str, Any]:
+        space = io.space_of(source_of(fixed))
         for name, volume in zip(_stems(applied.volumes), applied.volumes, strict=True):
-            io.write_nifti(
-                volume,
-                folder / f"{name}_registered.nii.gz",
-                space=io.space_of(source_of(fixed)),
-            )
+            io.write_nifti(volume, folder / f"{name}_registered.nii.gz", space=space)
         return applied.record
 
     return _save(out, config, (fixed, *applied.volumes), write, inputs)

@@ -63,7 +63,7 @@ def verdict_in_words(registration: dict[str, Any]) -> str:
     """The verdict of a registration with its numbers, in one line."""
     quality = registration["quality"]
     if not quality:
-        return f"{texts.NOT_JUDGED}"
+        return texts.NOT_JUDGED
     numbers = []
     if "spread_mm" in quality:
         numbers.append(f"estimated error {quality['spread_mm']:.1f} mm")

@@ -176,33 +176,37 @@ def _beside(grid: Grid, headers: Sequence[Dataset]) -> list[int | None]:
         return [0] * slices
     if len(headers) != slices:
         return [None] * slices
-    positions = [numbers(header, "ImagePositionPatient") for header in headers]
-    directions = numbers(headers[0], "ImageOrientationPatient")
-    if len(directions) != 6 or any(len(position) != 3 for position in positions):
+    if (stack := _stack_of(headers)) is None:
         return list(range(slices))
-    normal = np.cross(directions[:3], directions[3:])
+    normal, heights = stack
     step = grid.affine_lps[:3, 2]
     if abs(normal @ step) < (1 - ORTHOGONALITY_TOLERANCE) * np.linalg.norm(step):
         return [None] * slices
-    heights = np.asarray(positions) @ normal
     places = grid.affine_lps[:3, 3] @ normal + np.arange(slices) * (step @ normal)
     apart = np.abs(places[:, None] - heights)
     reach = np.abs(np.diff(np.sort(heights))).max() / 2 + _MARGIN_MM
     return [int(row.argmin()) if row.min() <= reach else None for row in apart]
 
 
+def _stack_of(
+    headers: Sequence[Dataset],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Give the normal of a stack of slices, LPS, and their heights along it, in mm, if told."""
+    positions = [numbers(header, "ImagePositionPatient") for header in headers]
+    directions = numbers(headers[0], "ImageOrientationPatient")
+    if len(directions) != 6 or any(len(position) != 3 for position in positions):
+        return None
+    normal = np.cross(directions[:3], directions[3:])
+    return normal, np.asarray(positions) @ normal
+
+
 def _touched(grid: Grid, source: SourceHeader, matrix: ArrayLike | None) -> NDArray[np.bool_]:
     """Tell for each slice of `grid`, and each header, whether it lies within reach."""
     headers = source.datasets
     reached = np.ones((grid.shape[2], len(headers)), dtype=bool)
-    positions = [numbers(header, "ImagePositionPatient") for header in headers]
-    directions = [numbers(header, "ImageOrientationPatient") for header in headers[:1]]
-    if matrix is None or len(headers) < 2:
+    if matrix is None or len(headers) < 2 or (stack := _stack_of(headers)) is None:
         return reached
-    if len(directions[0]) != 6 or any(len(position) != 3 for position in positions):
-        return reached
-    normal = np.cross(directions[0][:3], directions[0][3:])
-    heights = np.asarray(positions) @ normal
+    normal, heights = stack
     between = np.abs(np.diff(np.sort(heights))).max() + _MARGIN_MM
     to_moving = np.asarray(matrix, dtype=np.float64) @ grid.affine_lps
     i, j = grid.shape[0] - 1, grid.shape[1] - 1
